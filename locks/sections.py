@@ -1,0 +1,64 @@
+"""The keys that code on a connection is inside of: how re-entry is noticed.
+
+The lock belongs to the connection's transaction, so the register belongs to the connection too. Whoever shares the
+connection, another thread or another asyncio task, finds the section there; a register per thread or per task would
+let it in.
+
+A section ends with its ``with`` block, or, where there is none, with the innermost ``atomic`` block that it was
+entered in. The lock outlives the section: the transaction holds it to its end. Only the database knows which keys a
+transaction still holds (a rolled back savepoint gives locks back), so it is asked first, and the register then tells
+"held" from "inside of it".
+"""
+
+import threading
+from weakref import WeakKeyDictionary
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from locks.errors import LockReentered
+from locks.keys import LockKey
+
+_of_connection: WeakKeyDictionary[BaseDatabaseWrapper, "Sections"] = WeakKeyDictionary()
+_register = threading.Lock()
+
+
+class Sections:
+    """The open sections of one connection; who asks for a lock on it holds ``mutex`` from the question to the entry."""
+
+    def __init__(self) -> None:
+        self.mutex = threading.RLock()
+        # Lock id → the savepoint in which the section was entered; None for the transaction itself.
+        self._entered: dict[int, str | None] = {}
+
+    def enter(self, connection: BaseDatabaseWrapper, key: LockKey, answer: str) -> None:
+        """Note a section of a key that the database has just granted. LockReentered where one is open.
+
+        ``answer`` is the database's: 'first' where the transaction held no lock before, 'again' where it held this
+        one.
+        """
+        if answer == "first":
+            self._entered.clear()
+        if answer == "again" and self._inside(connection, key):
+            raise LockReentered(f"{key} is already entered on this connection")
+        self._entered[key.id] = _innermost_savepoint(connection)
+
+    def leave(self, key: LockKey) -> None:
+        """End the section."""
+        self._entered.pop(key.id, None)
+
+    def _inside(self, connection: BaseDatabaseWrapper, key: LockKey) -> bool:
+        if key.id not in self._entered:
+            return False
+        savepoint = self._entered[key.id]
+        return savepoint is None or savepoint in connection.savepoint_ids
+
+
+def sections_of(connection: BaseDatabaseWrapper) -> Sections:
+    """Return the connection's register."""
+    with _register:
+        return _of_connection.setdefault(connection, Sections())
+
+
+def _innermost_savepoint(connection: BaseDatabaseWrapper) -> str | None:
+    # A block without a savepoint of its own is noted as None.
+    return next((savepoint for savepoint in reversed(connection.savepoint_ids) if savepoint), None)

@@ -1,0 +1,48 @@
+"""The lock monitor over HTTP: as JSON, and as a page that refreshes itself."""
+
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views import View
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from locks.errors import MonitorTimeout
+from locks.monitor import snapshot
+from locks.wait_tree import wait_trees
+
+
+class MonitorBusy(APIException):
+    """The database did not say in time who holds what."""
+
+    status_code = 503
+    default_code = "monitor_timeout"
+    default_detail = "The database was too busy to say who holds which lock. Try again in a moment."
+
+
+class LocksView(APIView):
+    """`GET /api/advisory-locks`: who holds and who waits."""
+
+    def get(self, request: Request) -> Response:
+        """Return all advisory locks of the database; 503 where it does not answer in time."""
+        try:
+            return Response(snapshot().as_json())
+        except MonitorTimeout as error:
+            raise MonitorBusy from error
+
+
+class LocksPage(LoginRequiredMixin, View):
+    """`/locks/`: the wait trees. With ``?part`` only what changes, for the page's own refreshing."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Render the page, with 503 where the database does not answer in time."""
+        template = "locks/_locks.html" if "part" in request.GET else "locks/locks.html"
+        try:
+            seen = snapshot()
+        except MonitorTimeout as error:
+            return render(request, template, {"failure": str(error)}, status=503)
+        trees = wait_trees(seen)
+        jams = [list(tree.with_depth()) for tree in trees if tree.children]
+        return render(request, template, {"snapshot": seen, "jams": jams})
