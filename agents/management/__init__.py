@@ -1,0 +1,1 @@
+"""Headspace's commands for agents."""

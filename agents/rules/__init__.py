@@ -1,0 +1,1 @@
+"""One small rule per kind of event, in the verbs of ``Judgement``; ``transitions`` is their only door."""
