@@ -1,0 +1,1 @@
+"""Headspace, a control plane for fleets of coding agents: settings, urls and the processes."""

@@ -1,0 +1,1 @@
+"""What Headspace adds to manage.py."""
