@@ -1,0 +1,54 @@
+# Everything a person types here. Needs Python 3.11 or newer, nothing else.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --root-user-action ignore
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-real lint bench clean
+
+help: ## show this list
+	@awk -F ' *## *' '/^[a-z-]+:.*##/ { sub(":.*", "", $$1); printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/installed ## run Headspace on this machine (ARGS="--port 9000" changes the port)
+	@$(RUN) manage.py up $(ARGS)
+
+test: $(VENV)/installed-for-tests ## run all tests on a PostgreSQL of their own (ARGS="tests/locks -x" runs some)
+	@$(RUN) -m pytest $(ARGS)
+
+test-real: $(VENV)/installed-for-tests ## drive a real coding agent's client against a running Headspace (needs npm)
+	@$(RUN) -m pytest tests/real -m real $(ARGS)
+
+lint: $(VENV)/installed-for-tests ## check style, format, types, imports and packages
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy .
+	@$(VENV)/bin/lint-imports
+	@$(RUN) -m pip check --disable-pip-version-check
+
+bench: $(VENV)/installed-for-tests ## measure, and print a table with ratios
+	@$(RUN) -m tests.bench $(ARGS)
+
+clean: ## remove what was installed or cached; the data in .headspace/ stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A link to a Python that is gone counts as missing: then all is made anew.
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Headspace needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { \
+		rm -rf $(VENV); echo "This Python cannot make a virtual environment (on Debian: apt install python3-venv)."; exit 1; }
+
+$(VENV)/installed: requirements.txt | $(RUN)
+	@echo "Installing what Headspace needs into $(VENV) ..."
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-for-tests: tests/requirements.txt requirements.txt | $(RUN)
+	@echo "Installing what Headspace and its tests need into $(VENV) ..."
+	@$(INSTALL) -r tests/requirements.txt
+	@touch $@ $(VENV)/installed
