@@ -1,6 +1,7 @@
 """A hook as it was delivered: who sent it, what it tells, and by which keys a repeat of it is known."""
 
 import hashlib
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,20 +45,26 @@ def keys_of(
 ) -> tuple[tuple[str, ...], datetime]:
     """Return the keys that tell a repeat, and since when a row with one of them counts.
 
-    A client's own key is good for ever, for the same bytes: a client that counts from one again must not have its
-    events swallowed. Where it sends none, equal bytes of one moment within a short time are one event that was
+    A client's own key is good for ever, for the same content, however it is spelled: a spool may write its JSON anew
+    before it sends it again, but a client that counts from one again must not have its events swallowed. Where it sends
+    none, equal bytes of one moment within a short time are one event that was
     delivered twice (a handler registered twice delivers everything twice at the same moment): the key is the digest
     with the time slot, and its neighbours are looked at too: of two that come around a slot's end either may be
     recorded first. Later, equal bytes are another event (a session resumed again), and so they are where the address
     tells another vendor or moment, or where they come from another process.
     """
     told = hashlib.blake2b(f"{origin.vendor} {origin.name} {origin.process}\0".encode(), digest_size=16)
-    told.update(body)
+    told.update(_content_of(body) if client_key else body)
     digest = told.hexdigest()
     if client_key:
         return (f"client:{client_key}:{digest}",), _BEGINNING
     slot = int(now.timestamp() // within.total_seconds())
     return tuple(f"content:{digest}:{near}" for near in (slot, slot - 1, slot + 1)), now - within
+
+
+def _content_of(body: bytes) -> bytes:
+    """Return a JSON text that is equal for equal content, whatever its blanks, escapes and order of keys."""
+    return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
 
 
 def previous_key(key: str) -> str:

@@ -4,8 +4,9 @@ The ``with`` block is the section that must not be entered twice; the lock itsel
 what was written inside is seen by others only then. So:
 
 - Outside a transaction the lock is refused (``NotInTransaction``), above READ COMMITTED too (``StaleSnapshot``).
-- Entering a key whose section is open on this connection raises ``LockReentered``; after the block it may be entered
-  again in the same transaction, without a wait.
+- Entering a key whose section is open on this connection, or around the code that started this thread or task with a
+  copy of its context, raises ``LockReentered``; after the block it may be entered again in the same transaction,
+  without a wait.
 - A savepoint that is rolled back gives back the locks that were taken in it. Inside its own section that can only be
   done by hand (``transaction.savepoint_rollback``); ``HeldLock.verify`` notices.
 - A refusal leaves the transaction usable, and nothing behind: the database function asks in a subtransaction of its
@@ -26,7 +27,7 @@ from locks.errors import BUSY, DEADLOCK, STALE, Busy, LockReentered, NotInTransa
 from locks.keys import LockKey
 from locks.labels import current_label
 from locks.patience import Timeout, milliseconds
-from locks.sections import Sections, sections_of
+from locks.sections import Block, Sections, begin_block, end_block, refuse_from_inside, sections_of
 from locks.translation import asking, loss, refusal
 
 SCOPES = ("transaction",)
@@ -83,6 +84,7 @@ def take(key: LockKey, timeout: Timeout = PATIENCE, using: str = DEFAULT_DB_ALIA
 
     Raises as ``advisory_lock`` does.
     """
+    refuse_from_inside(connections[using], key)
     return _entered(_Ask(key, milliseconds(timeout), using))
 
 
@@ -91,17 +93,21 @@ class _Section(AbstractContextManager[HeldLock]):
 
     def __init__(self, ask: "_Ask") -> None:
         self._ask = ask
-        self._sections: Sections | None = None
+        self._entry: tuple[Sections, Block] | None = None
 
     def __enter__(self) -> HeldLock:
+        connection = connections[self._ask.using]
+        refuse_from_inside(connection, self._ask.key)
         held = _entered(self._ask)
-        self._sections = sections_of(connections[self._ask.using])
+        self._entry = sections_of(connection), begin_block(connection, self._ask.key)
         return held
 
     def __exit__(self, *error: object) -> None:
-        if self._sections:
-            self._sections.leave(self._ask.key)
-            self._sections = None
+        if self._entry:
+            sections, block = self._entry
+            self._entry = None
+            sections.leave(self._ask.key)
+            end_block(block)
 
 
 class _SectionOrSkip(AbstractContextManager[bool]):

@@ -17,6 +17,11 @@ class LockingQuerySet(models.QuerySet[M]):
 
     lock_namespace: ClassVar[int]
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "lock_namespace"):
+            raise TypeError(f"{cls.__name__} must name the namespace of its locks: lock_namespace = ...")
+
     def locked(self, pk: Any, timeout: Timeout = PATIENCE) -> M:
         """Take the row's advisory lock and return the row as it is then. Two statements.
 

@@ -8,10 +8,15 @@ A section ends with its ``with`` block, or, where there is none, with the innerm
 entered in. The lock outlives the section: the transaction holds it to its end. Only the database knows which keys a
 transaction still holds (a rolled back savepoint gives locks back), so it is asked first, and the register then tells
 "held" from "inside of it".
+
+A helper thread or a task that has a connection of its own, but was started inside of a section with a copy of its
+context, would wait for whoever waits for it. The context knows which blocks it is inside of (``refuse_from_inside``).
 """
 
 import threading
-from weakref import WeakKeyDictionary
+from contextvars import ContextVar
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary, ref
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -51,6 +56,48 @@ class Sections:
             return False
         savepoint = self._entered[key.id]
         return savepoint is None or savepoint in connection.savepoint_ids
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Block:
+    """A ``with`` block around a section, as the contexts that were copied inside of it know it: weakly, so that one
+    which was never left ends with whoever entered it.
+    """
+
+    connection: BaseDatabaseWrapper
+    key: LockKey
+    is_open: bool = True
+
+
+_blocks: ContextVar[tuple[ref[Block], ...]] = ContextVar("blocks", default=())
+
+
+def begin_block(connection: BaseDatabaseWrapper, key: LockKey) -> Block:
+    """Note in this context that it is inside of a section from now on."""
+    block = Block(connection, key)
+    _blocks.set((*map(ref, _open_blocks()), ref(block)))
+    return block
+
+
+def end_block(block: Block) -> None:
+    """End the block in every context that knows it; it may be left in another one than it was entered in."""
+    block.is_open = False
+    _blocks.set(tuple(map(ref, _open_blocks())))
+
+
+def refuse_from_inside(connection: BaseDatabaseWrapper, key: LockKey) -> None:
+    """Raise LockReentered where this context is inside of the key's section on another connection to the database."""
+    if any(block.key == key and _is_elsewhere(block.connection, connection) for block in _open_blocks()):
+        raise LockReentered(f"{key} is already entered by the code that this code was started from")
+
+
+def _open_blocks() -> list[Block]:
+    blocks = (known() for known in _blocks.get())
+    return [block for block in blocks if block and block.is_open]
+
+
+def _is_elsewhere(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> bool:
+    return one is not other and one.alias == other.alias
 
 
 def sections_of(connection: BaseDatabaseWrapper) -> Sections:

@@ -1,6 +1,7 @@
 """By which keys a repeat of a delivery is known: the client's for ever, the content's for a short time."""
 
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,13 +45,19 @@ def test_a_clients_key_is_never_taken_for_a_content_key():
 
 
 def test_a_clients_key_for_another_body_is_another_event():
-    one, other = (keys_of("event-7", STOP, body, NOON, WITHIN)[0] for body in (b"{}", b"{ }"))
+    one, other = (keys_of("event-7", STOP, body, NOON, WITHIN)[0] for body in (b"{}", b'{"a":1}'))
     assert not set(one) & set(other)
+
+
+@pytest.mark.parametrize("again", [b'{"a": 1, "b": "\xc3\xa9"}', b'{"b":"\\u00e9","a":1}\n'])
+def test_a_clients_key_for_the_same_content_spelled_anew_is_a_repeat(again):
+    one, other = (keys_of("event-7", STOP, body, NOON, WITHIN)[0] for body in (b'{"a":1,"b":"\\u00e9"}', again))
+    assert one == other
 
 
 def test_keys_fit_the_journals_column():
     longest = HookEvent._meta.get_field("key").max_length
-    keys = (*content_keys(datetime.max.replace(tzinfo=UTC)), *keys_of("k" * 180, STOP, b"", NOON, WITHIN)[0])
+    keys = (*content_keys(datetime.max.replace(tzinfo=UTC)), *keys_of("k" * 180, STOP, b"{}", NOON, WITHIN)[0])
     assert all(len(key) <= longest for key in keys)
 
 
@@ -96,7 +103,7 @@ def deliver(transactional_db):
         now, adapter = NOON + timedelta(seconds=seconds), ADAPTERS["claude-code"]
         body = {**CALL, "hook_event_name": name, **changes}
         event = adapter.parse(body)
-        keys, since = keys_of(key, event.origin, repr(body).encode(), now, WITHIN)
+        keys, since = keys_of(key, event.origin, json.dumps(body).encode(), now, WITHIN)
         return receive(Delivery(digest, adapter, body, event, keys, since, now, 100)).outcome
 
     return at

@@ -3,13 +3,14 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection, connections, transaction
 
-from locks import LockingQuerySet, LockNamespace, LockReentered, advisory_lock, advisory_lock_or_skip
+from locks import LockingQuerySet, LockNamespace, LockReentered, LockTimeout, advisory_lock, advisory_lock_or_skip
 from locks.advisory import take
 from locks.keys import LockKey
 from locks.sections import Sections, sections_of
@@ -121,6 +122,47 @@ def test_another_thread_that_shares_the_connection_is_kept_out():
 def test_mutant_with_a_register_per_thread_the_other_thread_gets_in(forgetful):
     with pytest.raises(AssertionError, match="the other thread was let in"):
         _other_thread_is_kept_out()
+
+
+def _helper_with_a_connection_of_its_own_is_kept_out():
+    """Its starter waits for it, so waiting for the key would never end well."""
+
+    def help_out():
+        try:
+            with transaction.atomic():
+                refused = _skip() is False
+                with advisory_lock(AGENT, 42, timeout=0.05):
+                    return False
+        except LockReentered:
+            return refused
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic(), advisory_lock(AGENT, 42):
+            inside = copy_context()
+            assert thread.submit(inside.run, help_out).result(PATIENCE)
+        with transaction.atomic():
+            # What was started inside may outlive the section: then the key is free for it too.
+            assert thread.submit(inside.run, _enter_in_a_transaction).result(PATIENCE)
+
+
+def _enter_in_a_transaction():
+    try:
+        with transaction.atomic():
+            return _skip()
+    finally:
+        connections.close_all()
+
+
+def test_a_helper_that_was_started_inside_is_told_so_and_does_not_wait():
+    _helper_with_a_connection_of_its_own_is_kept_out()
+
+
+def test_mutant_that_knows_the_connection_alone_waits_for_itself(monkeypatch):
+    monkeypatch.setattr("locks.advisory.refuse_from_inside", lambda connection, key: None)
+    with pytest.raises(LockTimeout):
+        _helper_with_a_connection_of_its_own_is_kept_out()
 
 
 async def _other_task_is_kept_out():

@@ -143,3 +143,8 @@ def test_it_serves_as_a_manager(group):
     with transaction.atomic():
         assert manager.locked(group.pk) == group
         assert manager.locked_nowait(group.pk) == group
+
+
+def test_a_queryset_without_a_namespace_is_refused_where_it_is_written():
+    with pytest.raises(TypeError, match="lock_namespace"):
+        type("Nameless", (LockingQuerySet,), {})
