@@ -9,7 +9,6 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.cache import get_conditional_response
-from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import CursorPagination
@@ -35,14 +34,6 @@ class BadQuery(APIException):
 
     status_code = 400
     default_code = "invalid_query"
-
-
-class LoginAuthentication(SessionAuthentication):
-    """The login of the pages; whoever has none is told 401, and not 403 as if logging in could not help."""
-
-    def authenticate_header(self, request: Request) -> str:
-        """Return the scheme that is named to those who are not logged in; one that makes no browser ask."""
-        return 'Session realm="headspace"'
 
 
 class Newest(CursorPagination):
@@ -71,7 +62,6 @@ class Newest(CursorPagination):
 class ReadView(GenericAPIView[Any]):
     """What all of them have in common."""
 
-    authentication_classes = [LoginAuthentication]
     permission_classes = [IsAuthenticated]
     pagination_class = Newest
     ordering = "-pk"

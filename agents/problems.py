@@ -22,6 +22,13 @@ _SAID = {
 """Code and detail where the framework's own would say more than everybody may know, or the same in other words."""
 
 
+class _Unavailable(APIException):
+    status_code = 503
+    default_code = "unavailable"
+    default_detail = "Headspace cannot reach its database now. Try again in a moment."
+    wait = 2
+
+
 def new_correlation_id() -> str:
     """Return the id that joins an answer with the log."""
     return uuid.uuid4().hex[:12]
@@ -39,7 +46,16 @@ def problem(status: int, code: str, detail: str, correlation_id: str = "") -> Ht
         "correlation_id": correlation_id,
     }
     log.info("answered %s %s: %s (correlation_id=%s)", status, code, detail, correlation_id)
-    return HttpResponse(json.dumps(document), status=status, content_type="application/problem+json")
+    # The length is said here: neither the door for hooks nor gunicorn's own errors have a middleware that says it.
+    body = json.dumps(document).encode()
+    return HttpResponse(
+        body, status=status, content_type="application/problem+json", headers={"Content-Length": str(len(body))}
+    )
+
+
+def nothing_here() -> HttpResponse:
+    """Return what is answered wherever there is nothing, or nothing for whoever asked."""
+    return problem(404, *_SAID[404])
 
 
 def problem_of(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
@@ -49,14 +65,14 @@ def problem_of(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """
     match error:
         case Http404():
-            return problem(404, *_SAID[404])
+            return nothing_here()
         case PermissionDenied():
             return problem(403, *_SAID[403])
         case APIException():
             return _foreseen(error)
         case OperationalError() | InterfaceError():
             log.warning("the database did not answer: %s", error)
-            return problem(503, "unavailable", "Headspace cannot reach its database now. Try again in a moment.")
+            return _foreseen(_Unavailable())
     correlation_id = new_correlation_id()
     log.error("%s failed (correlation_id=%s)", type(context["view"]).__name__, correlation_id, exc_info=error)
     return problem(500, "internal_error", "Something went wrong here. The log knows this id.", correlation_id)
@@ -65,7 +81,9 @@ def problem_of(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
 def _foreseen(error: APIException) -> HttpResponse:
     code, detail = _SAID.get(error.status_code) or (str(error.get_codes()), str(error.detail))
     response = problem(error.status_code, code, detail)
-    challenge = getattr(error, "auth_header", None)  # the framework puts it there where there is one
-    if challenge:
-        response.headers["WWW-Authenticate"] = challenge
+    # The framework names the one where a login would help; what will be over soon says in how many seconds.
+    for header, name in (("WWW-Authenticate", "auth_header"), ("Retry-After", "wait")):
+        told = getattr(error, name, None)
+        if told:
+            response.headers[header] = str(told)
     return response

@@ -1,8 +1,26 @@
-"""A gunicorn worker whose answers leave in one write: head and body are one packet, wherever they fit into one."""
+"""A gunicorn worker whose answers leave in one write: head and body are one packet, wherever they fit into one.
 
+Its own errors are problem documents: what gunicorn refuses may be a hook, whose client understands no page.
+"""
+
+import socket
+
+from gunicorn import util
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 from gunicorn.workers.gthread import ThreadWorker
+
+from agents.problems import problem
+
+_REFUSED = {
+    400: ("bad_request", "This is no HTTP request that can be understood."),
+    403: ("forbidden", "This request may not be made here."),
+    414: ("uri_too_long", "The address of this request is too long."),
+    417: ("expectation_failed", "What this request expects cannot be had here."),
+    431: ("headers_too_large", "This request has too many headers, or one that is too long."),
+    501: ("not_implemented", "The body of this request is encoded in a way that is not understood here."),
+}
+_BROKEN = ("internal_error", "Something went wrong in Headspace; its log tells what.")
 
 
 class OnePacketResponse(Response):
@@ -36,6 +54,15 @@ class OnePacketWorker(ThreadWorker):
     """gunicorn's worker with threads, answering so."""
 
     def init_process(self) -> None:
-        """Have every answer of this process made by our class; gunicorn's worker has no parameter for it."""
+        """Have every answer of this process made by ours; gunicorn's worker has no parameter for it."""
         wsgi.Response = OnePacketResponse
+        util.write_error = write_problem  # the last step of the worker's handle_error, after it has logged
         super().init_process()
+
+
+def write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """Answer what gunicorn refuses, or could not answer. Its message quotes the request, and is for its log alone."""
+    answer = problem(status, *_REFUSED.get(status, _BROKEN))
+    answer.headers["Connection"] = "close"
+    head = f"HTTP/1.1 {status} {answer.reason_phrase}\r\n"
+    util.write_nonblock(sock, head.encode() + answer.serialize())

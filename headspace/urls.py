@@ -12,4 +12,5 @@ urlpatterns = [
 ]
 
 handler400 = "agents.refusals.bad_request"
+handler404 = "agents.refusals.not_found"
 handler500 = "agents.refusals.server_error"

@@ -20,6 +20,8 @@ class MonitorBusy(APIException):
     status_code = 503
     default_code = "monitor_timeout"
     default_detail = "The database was too busy to say who holds which lock. Try again in a moment."
+    wait = 2
+    """Seconds, for ``Retry-After``; the framework reads this name."""
 
 
 class LocksView(APIView):

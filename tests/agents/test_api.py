@@ -1,8 +1,10 @@
 """The API that reads: its login, fields, filters, pages, versions and errors."""
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from django.urls import get_resolver
 
+from agents.api import AgentsView
 from agents.models import Agent
 from tests.agents.answers import ids, problem
 from tests.agents.rows import (
@@ -48,6 +50,75 @@ def test_a_login_that_was_switched_off_is_none(reader, django_user_model):
     assert reader.get("/api/agents").status_code == 401
 
 
+# -- what is none -------------------------------------------------------------
+
+NOTHING = [
+    "/api", "/api/", "/api/nothing", "/api/agents/abc", "/api/agents/", "/api/agents/1/", "/api/agents/1/actions",
+    "/api/agents/1/turns/", "/api/advisory-locks/", "/api/%0a", "/hookworm",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", NOTHING)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_address_that_is_none_is_told_so_without_a_page_or_a_redirect(client, method, path):
+    response = client.generic(method, path, headers={"Accept": "text/html"})
+    assert response.status_code == 404
+    assert problem(response)["code"] == "not_found"
+
+
+def test_no_address_of_the_api_is_redirected_to():
+    """Django would answer a redirect where the same address with a slash is one."""
+    routes = [str(route.pattern) for door in get_resolver().url_patterns for route in getattr(door, "url_patterns", [])]
+    found = [route for route in routes if route.startswith("api/")]
+    assert len(found) > 5
+    assert [route for route in found if route.endswith("/")] == []
+
+
+def test_an_agent_that_is_none_is_told_so(reader):
+    response = reader.get("/api/agents/1")
+    assert response.status_code == 404
+    assert problem(response)["code"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/apis", "/agents/1/api/", "/locks/nothing"])
+def test_a_person_gets_a_page(client, path):
+    response = client.get(path)
+    assert (response.status_code, response.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+
+
+def test_a_name_that_is_not_ours_is_told_so(client):
+    response = client.get("/api/agents", headers={"Host": "evil.example"})
+    assert response.status_code == 400
+    assert problem(response)["code"] == "bad_request"
+    assert int(response.headers["Content-Length"]) == len(response.content)  # else it would leave in chunks
+    assert "html" in client.get("/", headers={"Host": "evil.example"}).headers["Content-Type"]
+
+
+def test_what_fails_outside_of_a_view_is_told_with_an_id_that_the_log_has(client, monkeypatch, caplog):
+    monkeypatch.setattr(AgentsView, "dispatch", lambda *args, **kwargs: 1 / 0)
+    client.raise_request_exception = False
+    response = client.get("/api/agents")
+    assert response.status_code == 500
+    found = problem(response)
+    assert found["code"] == "internal_error"
+    assert "ZeroDivisionError" not in response.content.decode()
+    assert any(
+        record.levelname == "ERROR" and found["correlation_id"] in record.getMessage() for record in caplog.records
+    )
+
+
+def test_a_database_that_does_not_answer_is_told_with_the_time_to_come_again(reader, monkeypatch):
+    def lost(*args):
+        raise OperationalError("connection to 10.0.0.7 failed")
+
+    monkeypatch.setattr(AgentsView, "get", lost)
+    response = reader.get("/api/agents")
+    assert response.status_code == 503
+    assert problem(response)["code"] == "unavailable"
+    assert "10.0.0.7" not in response.content.decode()
+    assert int(response.headers["Retry-After"]) > 0
+
+
 # -- an agent -----------------------------------------------------------------
 
 
@@ -60,7 +131,7 @@ def test_an_agent_has_all_its_fields(reader):
     )  # fmt: skip
     command = make_command(agent, "awaiting_input")
     wait = make_wait(command, use_id="toolu_1")
-    make_wait(command, closed_at=before())
+    make_wait(command, closed_at=before(), closed_by="answered")
     found = reader.get(f"/api/agents/{agent.pk}").json()
     assert set(found) >= AGENT_FIELDS
     told = {name: found[name] for name in ("id", "host", "project", "state", "command", "mode", "ambiguous", "version")}

@@ -1,5 +1,6 @@
 """Wrong addresses, methods and headers: a clear status in JSON, never a page, a redirect or a cookie."""
 
+import http.client
 import json
 import socket
 
@@ -8,7 +9,7 @@ import pytest
 from agents.hosts import add_host
 from agents.models import Agent, HookEvent
 from tests.agents.payload_files import payload
-from tests.agents.replay import Door
+from tests.agents.replay import Answer, Door
 from tests.agents.test_bad_input import journaled, refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CALL = payload("claude-code", "pre-tool-use.write.json")
 RAW = json.dumps(CALL).encode()
 VENDORS = ["nobody", "CLAUDE-CODE", "claude-code%20", "claude%00code", "%ff%fe", "%F0%9F%98%80", "..", "v" * 4000]
+CODES = {400: "bad_request", 414: "uri_too_long", 431: "headers_too_large"}
 METHODS = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "PROPFIND"]
 
 
@@ -199,21 +201,35 @@ def test_a_host_name_that_is_not_ours_is_refused_without_a_page(transactional_db
         for name in ("evil.example", "headspace", "[::1", "a b", ""):
             answer = wire.post(CALL, Host=name)
             assert_no_page(answer)
-            assert answer.status == 400, name
+            refused(answer, 400, "bad_request")
     assert not HookEvent.objects.exists()
 
 
-def test_a_request_that_is_no_http_gets_an_answer_and_harms_nobody(door):
-    for raw in (
-        b"GARBAGE\r\n\r\n",
-        b"POST\r\n\r\n",
-        b"POST / HTTP/9.9\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
-    ):
-        with socket.create_connection(("127.0.0.1", door.port), 30) as wire:
-            wire.sendall(raw)
-            wire.shutdown(socket.SHUT_WR)
-            assert b" 5" not in wire.recv(65536)[:14]
+HOOK = b"POST /hooks/claude-code HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", 400),
+        (b"POST\r\n\r\n", 400),
+        (b"POST / HTTP/9.9\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", 400),
+        (HOOK + b"Content-Length: -1\r\n\r\n", 400),
+        (HOOK + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
+        (HOOK + b"no colon\r\n\r\n", 400),
+        (b"POST /hooks/%s HTTP/1.1\r\n\r\n" % (b"a" * 5000), 414),
+        (HOOK + b"Authorization: Bearer %s\r\n\r\n" % (b"a" * 9000), 431),
+        (HOOK + b"X-One: 1\r\n" * 101 + b"\r\n", 431),
+    ],
+    ids=lambda value: ascii(value)[-25:],
+)
+def test_a_request_that_is_no_http_is_refused_without_a_page_and_harms_nobody(raw, status, door):
+    with socket.create_connection(("127.0.0.1", door.port), 30) as wire:
+        wire.sendall(raw)
+        answer = http.client.HTTPResponse(wire)
+        answer.begin()
+        refused(Answer(answer.status, dict(answer.headers), answer.read()), status, CODES[status])
     with door.wire() as wire:
         assert wire.post(CALL).outcome == "applied"
 

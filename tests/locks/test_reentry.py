@@ -68,6 +68,14 @@ def test_the_next_transaction_starts_with_nothing_entered():
         take(LockKey(AGENT, 42))
 
 
+def test_a_key_that_others_took_by_sql_in_the_next_transaction_may_be_entered():
+    with transaction.atomic():
+        take(LockKey(AGENT, 42))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT locks_take(%s::bigint, 1, 0, '')", [str(LockKey(AGENT, 42).id)])
+        take(LockKey(AGENT, 42))
+
+
 def test_without_a_block_a_key_is_entered_until_the_innermost_atomic_block_ends():
     with transaction.atomic():
         with transaction.atomic():

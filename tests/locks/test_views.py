@@ -6,9 +6,10 @@ from django.db import transaction
 
 from locks import LockNamespace, advisory_lock, labelled
 from locks.errors import MonitorTimeout
+from tests.agents.answers import problem
 from tests.locks.actors import until_waiting
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.locks.urls")]
+pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT
 
 
@@ -40,7 +41,11 @@ def too_busy(monkeypatch):
 
 
 def test_the_api_needs_a_login(client):
-    assert client.get("/api/advisory-locks").status_code in {401, 403}
+    answer = client.get("/api/advisory-locks")
+
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == 'Session realm="headspace"'
+    assert problem(answer)["code"] == "not_authenticated"
 
 
 def test_the_api_answers_with_numbers_that_are_numbers(operator, jam):
@@ -70,7 +75,9 @@ def test_the_api_says_so_when_the_database_is_too_busy(operator, too_busy):
     answer = operator.get("/api/advisory-locks")
 
     assert answer.status_code == 503
-    assert "too busy" in answer.content.decode()
+    assert problem(answer)["code"] == "monitor_timeout"
+    assert "too busy" in answer.json()["detail"]
+    assert int(answer["Retry-After"]) > 0
 
 
 def test_the_page_needs_a_login(client):

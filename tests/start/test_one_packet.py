@@ -22,17 +22,22 @@ def packets_received(client):
 
 
 @pytest.fixture(scope="module")
-def client():
+def address():
     with claimed_port("127.0.0.1", 0) as listener:
         command = [sys.executable, "-m", "gunicorn", "-c", "python:headspace.web", "--workers", "1", APPLICATION]
         command += ["--bind", f"fd://{listener.fileno()}"]
         server = subprocess.Popen(command, cwd=PROJECT, pass_fds=[listener.fileno()])
         try:
-            with socket.create_connection(listener.getsockname(), timeout=20) as connected:
-                yield connected
+            yield listener.getsockname()
         finally:
             server.terminate()
             server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def client(address):
+    with socket.create_connection(address, timeout=20) as connected:
+        yield connected
 
 
 def asked(client, path):
@@ -60,6 +65,36 @@ def test_answers_on_one_connection_do_not_mix(client):
     answers = [asked(client, path) for path in ("/json", "/nothing", "/json")]
     assert [packets for *_, packets in answers] == [1, 1, 1]
     assert answers[0][1] == answers[2][1]
+
+
+HEAD = b"POST /json HTTP/1.1\r\nHost: localhost\r\n"
+REFUSED = {
+    "no HTTP": (b"GARBAGE\r\n\r\n", 400, "bad_request"),
+    "no number": (HEAD + b"Content-Length: x\r\n\r\n", 400, "bad_request"),
+    "two lengths": (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "bad_request"),
+    "a long address": (b"POST /%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * 5000), 414, "uri_too_long"),
+    "a wish": (HEAD + b"Expect: miracles\r\n\r\n", 417, "expectation_failed"),
+    "a long header": (HEAD + b"X-Long: %s\r\n\r\n" % (b"a" * 9000), 431, "headers_too_large"),
+    "many headers": (HEAD + b"X-One: 1\r\n" * 101 + b"\r\n", 431, "headers_too_large"),
+    "an unknown coding": (HEAD + b"Transfer-Encoding: br\r\n\r\n", 501, "not_implemented"),
+    "an application that fails": (HEAD.replace(b"json", b"fail") + b"\r\n", 500, "internal_error"),
+}
+
+
+@pytest.mark.parametrize(("request_", "status", "code"), REFUSED.values(), ids=REFUSED)
+def test_what_gunicorn_refuses_is_a_problem_document_in_one_packet(address, request_, status, code):
+    with socket.create_connection(address, timeout=20) as client:
+        client.sendall(request_)
+        with client.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")  # to the end: the connection is closed
+        packets = packets_received(client)
+    line, *headers = head.decode().split("\r\n")
+    assert line.startswith(f"HTTP/1.1 {status} ")
+    assert {"Content-Type: application/problem+json", f"Content-Length: {len(body)}", "Connection: close"} == {*headers}
+    found = json.loads(body)
+    assert set(found) == {"type", "title", "status", "detail", "code", "correlation_id"}
+    assert (found["status"], found["code"], line.split(" ", 2)[2]) == (status, code, found["title"])
+    assert packets == 1
 
 
 @pytest.fixture
