@@ -55,6 +55,17 @@ def _first_of(session: dict[str, Any]) -> Delivery | None:
     return delivery_of(row) if row else None
 
 
+def expected_mode(delivery: Delivery, host_id: int) -> Mode:
+    """Return the strictest mode that the session's agent may come to have; it has none yet, because that was busy."""
+    origin = delivery.event.origin
+    session = {"host_id": host_id, "vendor": origin.vendor, "session_id": origin.session_id}
+    first = (_first_of(session) or delivery).event.origin
+    predecessor = _predecessor(first, host_id)
+    modes = [_inherited_mode(first, host_id), _inherited_mode(origin, host_id)]
+    modes += [Mode(predecessor.mode)] if predecessor else []
+    return max(modes, key=_STRICTNESS.index)
+
+
 def _continued_agent(delivery: Delivery, host_id: int, patience: timedelta) -> Agent | None:
     """Return the agent that goes on with this session, locked, with its earlier session closed; or nothing."""
     event = delivery.event
@@ -111,10 +122,13 @@ def _new_agent(delivery: Delivery, host_id: int) -> Agent:
 
 def _inherited_mode(origin: Origin, host_id: int) -> Mode:
     """Return the strictest mode of the agents that this one may be going on for: those of its process, and those of its
-    directory whose conversation has ended while they live. A conversation does not escape a hold by a new name.
+    directory whose conversation has ended while they live, or whose inbox may hold that end. A conversation does not
+    escape a hold by a new name.
     """
     alive = Agent.objects.alive().filter(host=host_id, vendor=origin.vendor)
-    between = Q(cwd=origin.cwd) & ~Exists(AgentSession.objects.filter(agent=OuterRef("pk"), ended_at=None))
+    live = AgentSession.objects.filter(agent=OuterRef("pk"), ended_at=None)
+    behind = HookEvent.objects.filter(agent=OuterRef("pk"), outcome="pending")
+    between = Q(cwd=origin.cwd) & (~Exists(live) | Exists(behind))
     own = Q(pid=origin.process.pid, process_place=origin.process.place) if origin.process else Q(pk=None)
     modes = alive.filter(between | own).values_list("mode", flat=True)
     return max((Mode(mode) for mode in modes), key=_STRICTNESS.index, default=Mode.RUN)

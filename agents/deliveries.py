@@ -46,12 +46,12 @@ def keys_of(
     """Return the keys that tell a repeat, and since when a row with one of them counts.
 
     A client's own key is good for ever, for the same content, however it is spelled: a spool may write its JSON anew
-    before it sends it again, but a client that counts from one again must not have its events swallowed. Where it sends
-    none, equal bytes of one moment within a short time are one event that was
-    delivered twice (a handler registered twice delivers everything twice at the same moment): the key is the digest
-    with the time slot, and its neighbours are looked at too: of two that come around a slot's end either may be
-    recorded first. Later, equal bytes are another event (a session resumed again), and so they are where the address
-    tells another vendor or moment, or where they come from another process.
+    before it sends it again, but a client that counts from one again must not have other events swallowed. Where it
+    sends none, equal bytes of one moment within a short time are one event that was delivered twice (a handler
+    registered twice delivers everything twice at the same moment): the key is the digest with the time slot, and its
+    neighbours are looked at too: of two that come around a slot's end either may be recorded first. Later, equal bytes
+    are another event (a session resumed again), and so they are where the address tells another vendor or moment, or
+    where they come from another process.
     """
     told = hashlib.blake2b(f"{origin.vendor} {origin.name} {origin.process}\0".encode(), digest_size=16)
     told.update(_content_of(body) if client_key else body)
@@ -67,10 +67,10 @@ def _content_of(body: bytes) -> bytes:
     return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
 
 
-def previous_key(key: str) -> str:
-    """Return the key that an equal payload of the slot before has; nothing for a client's own key."""
+def neighbouring_keys(key: str) -> tuple[str, ...]:
+    """Return the keys that an equal payload of the slots beside has; none for a client's own key."""
     kind, _, rest = key.partition(":")
     if kind != "content":
-        return ""
+        return ()
     digest, _, slot = rest.partition(":")
-    return f"content:{digest}:{int(slot) - 1}"
+    return tuple(f"content:{digest}:{near}" for near in (int(slot) - 1, int(slot) + 1))

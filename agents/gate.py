@@ -11,9 +11,14 @@ _ALL_REFUSED = {
 _WRITES_REFUSED = "Headspace: this agent is read-only by an operator's order. It may look at things but not change any."
 
 
+def is_gated(event: Event) -> bool:
+    """Return whether the vendor waits for what we say about it."""
+    return isinstance(event, ToolRequested | PermissionRequested)
+
+
 def gate(mode: Mode, event: Event) -> Decision:
     """Return what the vendor is told about a call: a denial where the mode forbids it, else no opinion."""
-    if not isinstance(event, ToolRequested | PermissionRequested):
+    if not isinstance(event, ToolRequested | PermissionRequested):  # spelled out: the type checker follows it
         return PROCEED
     if mode in _ALL_REFUSED:
         return Deny(_ALL_REFUSED[mode])

@@ -2,18 +2,17 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from agents import conf
 from agents.decisions import decision_of_row
 from agents.deliveries import Delivery
 from agents.errors import UnknownHost
 from agents.judging import judge
-from agents.models import HookEvent
+from agents.models import AgentSession, HookEvent
 from agents.plans import Change, journal_row
 from agents.record import apply_stored, read_situation
 from agents.snapshots import Row
@@ -35,13 +34,15 @@ def note(delivery: Delivery, host_id: int, outcome: str) -> bool:
     return created
 
 
-def drain(agent_id: int, at: datetime) -> int:
+def drain(agent_id: int, at: datetime, until: datetime | None = None) -> int:
     """Apply an agent's pending hooks in order, one turn of them, and return how many.
 
     Must run in a transaction that holds the agent's lock: the version that each is judged on then stands. A hook that
-    cannot be applied is refused with a word in the log; it never holds up the others.
+    cannot be applied is refused with a word in the log; it never holds up the others. With ``until``, those that were
+    received later stay: others that came before them are on their way still.
     """
-    rows = list(waiting(agent_id)[:AT_MOST])
+    _claim(agent_id)
+    rows = list(waiting(agent_id, until)[:AT_MOST])
     if rows:
         _apply_all(rows, read_situation(agent_id), at)
     return len(rows)
@@ -53,10 +54,19 @@ def outcome_of(delivery: Delivery, host_id: int) -> str:
     return "unsupported" if outcome == "refused" else outcome
 
 
-def waiting(agent_id: int) -> QuerySet[HookEvent]:
+def waiting(agent_id: int, until: datetime | None = None) -> QuerySet[HookEvent]:
     """Return an agent's pending hooks in the client's order where it counts, else in the order of arrival."""
     pending = HookEvent.objects.filter(agent=agent_id, outcome="pending")
-    return pending.order_by(F("sequence").asc(nulls_first=True), "pk")
+    pending = pending.filter(received_at__lte=until) if until else pending
+    return pending.order_by(F("sequence").asc(nulls_first=True), "received_at", "pk")
+
+
+def _claim(agent_id: int) -> None:
+    """Give the agent what waits for its sessions and was stored in the moment in which they came to it."""
+    session = AgentSession.objects.filter(
+        agent=agent_id, host=OuterRef("host"), vendor=OuterRef("vendor"), session_id=OuterRef("session_id")
+    )
+    HookEvent.objects.filter(Exists(session), agent=None, outcome="pending").update(agent=agent_id)
 
 
 def _apply_all(rows: Sequence[HookEvent], found: Row, at: datetime) -> None:
@@ -80,15 +90,15 @@ def _each(
 def _apply(row: HookEvent, found: Row, at: datetime) -> Row:
     """Apply one pending hook as if it came now, and return the agent as it is then."""
     delivery = delivery_of(row)
-    judged, outcome = judge(found, delivery.event)
-    # Its vendor was answered when it came: the journal keeps that, whatever the mode is now.
-    told = replace(judged, decision=decision_of_row(row.answer))
-    change = Change(found, told, at, delivery, row.pk, outcome, "inbox", delivery.correlation_id)
-    sight = apply_stored(change, delivery, conf.busy_after())
-    assert sight.found is not None
-    if not sight.was_written and not sight.is_repeat:
-        return _apply(row, sight.found, at)  # somebody wrote without the lock: judge again on what is there now
-    return sight.found
+    while True:
+        # Its vendor was answered when it came: the journal keeps that, whatever the mode is now.
+        judged, outcome = judge(found, delivery.event, decision_of_row(row.answer))
+        change = Change(found, judged, at, delivery, row.pk, outcome, "inbox", delivery.correlation_id)
+        sight = apply_stored(change, delivery, conf.busy_after())
+        assert sight.found is not None
+        if sight.was_written or sight.is_repeat or not HookEvent.objects.filter(pk=row.pk, outcome="pending").exists():
+            return sight.found
+        found = sight.found  # somebody wrote without the lock: judge again on what is there now
 
 
 def _apply_or_refuse(row: HookEvent, found: Row, at: datetime) -> Row:

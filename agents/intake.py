@@ -15,16 +15,15 @@ from time import monotonic
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from agents import conf, inbox
-from agents.adoption import adopt
+from agents.adoption import adopt, expected_mode
 from agents.decisions import PROCEED, Decision
 from agents.deliveries import Delivery
 from agents.events import Unknown
-from agents.gate import gate
+from agents.gate import gate, is_gated
 from agents.judging import judge
 from agents.memory import Memory
 from agents.plans import Change
 from agents.record import Sight, look, record, store
-from agents.states import Mode
 from locks import Busy, Lanes, LockLost, LockNamespace, advisory_lock, labelled
 
 log = logging.getLogger(__name__)
@@ -144,7 +143,9 @@ def _settle_in_order(delivery: Delivery, sight: Sight, deadline: float) -> Recei
         with advisory_lock(LockNamespace.AGENT, agent_id, timeout=_remaining(deadline)):
             receipt = _leave_in_inbox(delivery)
             if receipt.outcome == "pending":
-                inbox.drain(agent_id, delivery.received_at)
+                # Who was turned away while others waited in the lane comes after them (C2).
+                until = delivery.received_at if _lanes().waiting(_place(delivery)) else None
+                inbox.drain(agent_id, delivery.received_at, until)
                 receipt = Receipt(inbox.outcome_of(delivery, sight.host_id), receipt.decision)
     return receipt
 
@@ -155,8 +156,10 @@ def _again(delivery: Delivery, sight: Sight) -> Receipt:
 
 
 def _gated(delivery: Delivery, sight: Sight) -> Decision:
-    """Return what the last committed mode says."""
-    return gate(Mode(sight.found["agent"]["mode"]) if sight.found else Mode.RUN, delivery.event)
+    """Return what the last committed mode says: a session without an agent has that of the one that it will get."""
+    if not is_gated(delivery.event):
+        return PROCEED
+    return gate(sight.mode or expected_mode(delivery, sight.host_id), delivery.event)
 
 
 def _remaining(deadline: float) -> timedelta:
@@ -164,9 +167,13 @@ def _remaining(deadline: float) -> timedelta:
 
 
 def _leave_in_inbox(delivery: Delivery) -> Receipt:
-    """Store the hook; a restricted agent's call is refused by the mode that is committed when it is stored."""
+    """Store the hook; a restricted agent's call is refused by the mode that is committed when it is stored: where that
+    changed since the look, the answer is decided again.
+    """
     sight = look(delivery)
-    if sight.is_repeat:
-        return _again(delivery, sight)
-    after = store(delivery, _gated(delivery, sight))
-    return _again(delivery, after) if after.is_repeat else Receipt("pending", _gated(delivery, after))
+    while not sight.is_repeat:
+        decision = _gated(delivery, sight)
+        sight = store(delivery, decision, sight.mode)
+        if sight.was_written:
+            return Receipt("pending", decision)
+    return _again(delivery, sight)

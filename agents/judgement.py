@@ -25,6 +25,8 @@ from agents.states import TABLE, Actor, CommandState, Intent, Outcome, Presence,
 
 PAST_KEPT = 16
 SETTLED_KEPT = 32
+GAPS_KEPT = 32
+"""How many doubts about one command are told: a stream of which every other hook is lost would fill a book."""
 ASKED = "asked"
 """Kept among what is settled: a person was asked in this command, so a notification may be the late echo of that."""
 IDLE, ECHO = "idle", "echo"
@@ -259,8 +261,9 @@ class Judgement:
 
     def gap(self, key: str, text: str) -> None:
         """Flag what the open command's events lack."""
-        if self.now.command and key not in self.now.command.gaps:
-            self._amend(gaps={**self.now.command.gaps, key: text})
+        command = self.now.command
+        if command and key not in command.gaps and len(command.gaps) < GAPS_KEPT:
+            self._amend(gaps={**command.gaps, key: text})
             self._moves.append(Move(self.now.state, self.now.state, "gap", text, len(self._done)))
 
     def settle(self, *keys: str) -> None:

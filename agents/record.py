@@ -18,6 +18,7 @@ from agents.deliveries import Delivery
 from agents.errors import UnknownHost
 from agents.plans import Change, journal_row, plan_of
 from agents.snapshots import Row
+from agents.states import Mode
 from locks import Label, LockKey, LockNamespace, asking
 
 
@@ -32,7 +33,9 @@ class Sight:
     answer: Decision = PROCEED
     """What a repeat was answered the first time."""
     was_written: bool = False
-    """Whether this is what a record left behind."""
+    """Whether this is what a record, or a store, left behind."""
+    is_behind: bool = False
+    """Whether hooks of its agent or its session wait in the inbox."""
 
     @property
     def agent_id(self) -> int | None:
@@ -42,7 +45,12 @@ class Sight:
     @property
     def is_ready(self) -> bool:
         """Whether a hook can be judged on it: there is an agent, and no hook waits in its inbox."""
-        return bool(self.found and not self.found["pending"])
+        return bool(self.found and not self.is_behind)
+
+    @property
+    def mode(self) -> Mode | None:
+        """The mode of its agent, as it is committed."""
+        return Mode(self.found["agent"]["mode"]) if self.found else None
 
 
 def look(delivery: Delivery) -> Sight:
@@ -56,11 +64,14 @@ def look(delivery: Delivery) -> Sight:
     )
 
 
-def store(delivery: Delivery, decision: Decision) -> Sight:
-    """Store a hook in the inbox with its answer and without its agent's lock. Raises ``UnknownHost``. One statement."""
+def store(delivery: Delivery, decision: Decision, mode: Mode | None) -> Sight:
+    """Store a hook in the inbox with its answer and without its agent's lock. Raises ``UnknownHost``. One statement.
+
+    Nothing is written where the agent has another mode by now than ``mode``, on which the answer was decided.
+    """
     row = json.dumps({**journal_row(delivery), "answer": decision_as_row(decision)}, separators=(",", ":"))
     who = [delivery.token_digest, list(delivery.keys), delivery.since]
-    return _sight(_ask("SELECT agents_store(%s, %s, %s, %s)", [*who, row]))
+    return _sight(_ask("SELECT agents_store(%s, %s, %s, %s, %s)", [*who, mode, row]))
 
 
 def record(change: Change, delivery: Delivery, patience: timedelta) -> Sight:
@@ -123,4 +134,11 @@ def _sight(found: Any) -> Sight:
         raise UnknownHost("No host answers to this token.")
     repeat = found.get("repeat")
     answer = decision_of_row(repeat["answer"]) if repeat else PROCEED
-    return Sight(found["host"], found.get("situation"), repeat is not None, answer, found.get("written", False))
+    return Sight(
+        host_id=found["host"],
+        found=found.get("situation"),
+        is_repeat=repeat is not None,
+        answer=answer,
+        was_written=found.get("written", False),
+        is_behind=found.get("waiting", False),
+    )

@@ -1,7 +1,13 @@
-"""The answer to a hook that cannot be taken: a problem document, and a journal row where there is a host to blame."""
+"""The answer to a hook that cannot be taken: a problem document, and a journal row where there is a host to blame.
+
+Here too: what is answered to requests that reach no view. Only a person's browser is answered with a page.
+"""
 
 import hashlib
+import json
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
@@ -13,9 +19,10 @@ from rest_framework.request import Request
 
 from agents.authentication import credential_of
 from agents.errors import Broken, HookError, NotJson, Unavailable, UnknownHost, WrongMethod, WrongName
-from agents.models import HookEvent
+from agents.models import HookEvent, Host
 from agents.payloads import REPLACEMENT, UNSTORABLE
-from agents.problems import new_correlation_id, problem
+from agents.problems import new_correlation_id, nothing_here, problem
+from agents.unreadable import denial
 from locks import AdvisoryLockError
 
 log = logging.getLogger(__name__)
@@ -41,44 +48,68 @@ def as_hook_error(exc: Exception) -> HookError:
     return Broken("Something went wrong in Headspace; its log tells what.")
 
 
-def refusal(request: Request, error: HookError) -> HttpResponse:
-    """Return the problem document of a refused hook, after journaling it."""
+def refusal(request: Request, error: HookError, address: Mapping[str, str], body: bytes) -> HttpResponse:
+    """Return the answer to a hook that was refused, after journaling it: a problem document, or for a restricted
+    agent's call a denial (``unreadable``).
+    """
     correlation_id = new_correlation_id()
-    if error.status < 500 and not isinstance(error, UnknownHost | WrongName):
+    denied = None
+    if not isinstance(error, Unavailable | UnknownHost | WrongName):
         try:
-            _journal(request, error, correlation_id)
+            host = credential_of(request).host()
+            denied = denial(host, address, body, str(error))
+            if error.status < 500:
+                _journal(host, request, error, body, correlation_id)
         except UnknownHost as unknown:
             error = unknown  # whether the body was good is nobody's business but a host's
         except (OperationalError, InterfaceError) as lost:
             error = as_hook_error(lost)
+    return json_response(denied) if denied else _document(error, correlation_id)
+
+
+def _document(error: HookError, correlation_id: str) -> HttpResponse:
     response = problem(error.status, error.code, str(error), correlation_id)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
+def json_response(document: Mapping[str, Any]) -> HttpResponse:
+    """Return what a vendor reads."""
+    return HttpResponse(json.dumps(document), content_type="application/json")
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a request that reached no view of ours; a client of hooks understands no page."""
-    if _is_for_hooks(request):
+    """Answer a request that cannot be meant."""
+    if _is_from_a_program(request):
         return problem(400, "bad_request", "This request cannot be meant for this server; look at the host's name.")
     return defaults.bad_request(request, exception)
 
 
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request for an address that is none."""
+    if _is_from_a_program(request):
+        return nothing_here()
+    return defaults.page_not_found(request, exception)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what nothing else has answered."""
-    if _is_for_hooks(request):
-        return problem(500, Broken.code, "Something went wrong in Headspace; its log tells what.")
+    if _is_from_a_program(request):
+        correlation_id = new_correlation_id()
+        log.error("%r failed (correlation_id=%s)", request.path_info, correlation_id)  # Django logs the traceback
+        return problem(500, Broken.code, "Something went wrong in Headspace; its log tells what.", correlation_id)
     return defaults.server_error(request)
 
 
-def _is_for_hooks(request: HttpRequest) -> bool:
-    return request.path_info.lstrip("/").partition("/")[0] in ("hook", "hooks")
+def _is_from_a_program(request: HttpRequest) -> bool:
+    """Return whether it came through the door for hooks, or asks for the API: a program understands no page."""
+    path = request.path_info.lstrip("/")
+    return path.startswith("hook") or path.partition("/")[0] == "api"
 
 
-def _journal(request: Request, error: HookError, correlation_id: str) -> None:
-    host = credential_of(request).host()
+def _journal(host: Host, request: Request, error: HookError, body: bytes, correlation_id: str) -> None:
     now = timezone.now()
-    body = _read_so_far(request)
     HookEvent.objects.create(
         host=host,
         vendor=_storable(request.path.rsplit("/", 1)[-1])[:40],
@@ -92,16 +123,10 @@ def _journal(request: Request, error: HookError, correlation_id: str) -> None:
             "body": _storable(body[:_SHOWN].decode("utf-8", "replace")),
             "digest": hashlib.sha256(body).hexdigest(),
         },
-        size=len(body) or int(request.META.get("CONTENT_LENGTH") or 0),
+        size=max(len(body), int(request.META.get("CONTENT_LENGTH") or 0)),
         truncated=len(body) > _SHOWN,
     )
 
 
 def _storable(text: str) -> str:
     return UNSTORABLE.sub(REPLACEMENT, text)
-
-
-def _read_so_far(request: Request) -> bytes:
-    """Return the body as far as it was read; one that was too large was thrown away."""
-    body: bytes = getattr(request._request, "_body", b"")
-    return body

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agents import events
+from agents.decisions import Decision
 from agents.events import Event, Start
 from agents.gate import gate
 from agents.judgement import Judgement
@@ -24,10 +25,13 @@ from agents.situations import Situation, Transition
 from agents.states import Presence, Trigger
 
 
-def transition(situation: Situation, event: Event) -> Transition:
-    """Return what the event makes of the agent; total over situations and events."""
+def transition(situation: Situation, event: Event, told: Decision | None = None) -> Transition:
+    """Return what the event makes of the agent; total over situations and events.
+
+    What its vendor is told is decided by the agent's mode, unless it was ``told`` before.
+    """
     judgement = Judgement(situation, event.origin, event.origin.name)
-    judgement.decision = gate(situation.mode, event)
+    judgement.decision = gate(situation.mode, event) if told is None else told
     if situation.presence is Presence.ENDED and not _revives(event):
         _late(judgement, event)
         return judgement.freeze()

@@ -1,6 +1,5 @@
 """The doors for hooks: authenticate, parse, receive, render."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -25,10 +24,11 @@ from agents.errors import PayloadTooLarge, UnknownAddress, UnknownVendor
 from agents.intake import Receipt, receive
 from agents.models import HookEvent
 from agents.payloads import decode, shortened
-from agents.refusals import as_hook_error, refusal
+from agents.refusals import as_hook_error, json_response, refusal
 
 _JSON = JSONRenderer()
 _SKIPPED_AT_MOST = 64 * 1024 * 1024
+_PIECE = 64 * 1024
 
 
 class HostView(APIView):
@@ -55,8 +55,7 @@ class HostView(APIView):
 
     def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
         """Answer with a problem document, whatever went wrong: a client shows its user every other answer."""
-        _skip(self.request)
-        return refusal(self.request, as_hook_error(exc))
+        return refusal(self.request, as_hook_error(exc), self.kwargs, _rest(self.request))
 
 
 class HookView(HostView):
@@ -96,7 +95,7 @@ class HookStatusView(HostView):
             "pending": HookEvent.objects.filter(host=host, outcome="pending").count(),
             "last_received_at": last.received_at.isoformat() if last else None,
         }
-        return HttpResponse(json.dumps(status), content_type="application/json")
+        return json_response(status)
 
 
 def read(request: Request, adapter: Adapter, name: str, now: datetime) -> Delivery:
@@ -130,25 +129,28 @@ def _body(request: Request) -> bytes:
         raise PayloadTooLarge(f"A hook may have {conf.payload_limit()} bytes.") from None
 
 
-def _skip(request: Request) -> None:
-    """Read a refused body to its end: a client that is still sending does not read the answer."""
+def _rest(request: Request) -> bytes:
+    """Return the body, or the beginning of one that was refused unread.
+
+    That is read to its end all the same: a client that is still sending does not read the answer.
+    """
     if hasattr(request._request, "_body"):
-        return
+        return request._request.body
+    beginning = b""
     with suppress(UnreadablePostError):
-        for _ in range(_SKIPPED_AT_MOST // 65536):
-            if not request._request.read(65536):
-                return
+        for _ in range(_SKIPPED_AT_MOST // _PIECE):
+            piece = request._request.read(_PIECE)
+            if not piece:
+                break
+            beginning = beginning or piece
+    return beginning
 
 
 def answer(receipt: Receipt, decision: Mapping[str, Any] | None) -> HttpResponse:
     """Return the response: a decision as JSON, or an empty body, which a client does not write anywhere."""
-    response = _body_of(decision) if decision else _nothing(202 if receipt.outcome == "pending" else 204)
+    response = json_response(decision) if decision else _nothing(202 if receipt.outcome == "pending" else 204)
     response.headers["X-Headspace-Outcome"] = receipt.outcome
     return response
-
-
-def _body_of(decision: Mapping[str, Any]) -> HttpResponse:
-    return HttpResponse(json.dumps(decision), content_type="application/json")
 
 
 def _nothing(status: int) -> HttpResponse:

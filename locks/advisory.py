@@ -17,7 +17,7 @@ Cost: one statement, one flush, with or without a timeout.
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -147,20 +147,21 @@ def _entered(ask: _Ask) -> HeldLock:
     sections = sections_of(connection)
     # Another thread that shares the connection must not ask between the answer and its entry in the register.
     with sections.mutex:
-        answer = _answer(connection, ask)
+        answer, began_at = _answer(connection, ask)
         if answer in _REFUSALS:
             raise refusal(_REFUSALS[answer], ask.key, ask.using, ask.refused_as)
-        sections.enter(connection, ask.key, answer)
+        sections.enter(connection, ask.key, answer, began_at)
     return HeldLock(ask.key, ask.using)
 
 
-def _answer(connection: BaseDatabaseWrapper, ask: _Ask) -> str:
+def _answer(connection: BaseDatabaseWrapper, ask: _Ask) -> tuple[str, datetime]:
+    """Return the database's answer, and when the transaction began: by that it is told from the one before."""
     # The id as text: the literal of the smallest one is no bigint.
     question = (str(ask.key.id), ask.key.namespace, ask.patience_ms, current_label().text)
     with asking(ask.key, using=ask.using), connection.cursor() as cursor:
-        cursor.execute("SELECT locks_ask(%s::bigint, %s, %s, %s)", question)
-        (answer,) = cursor.fetchone() or ("busy",)
-    return str(answer)
+        cursor.execute("SELECT locks_ask(%s::bigint, %s, %s, %s), transaction_timestamp()", question)
+        answer: tuple[str, datetime] = cursor.fetchone()
+    return answer
 
 
 def require_transaction(connection: BaseDatabaseWrapper, name: str) -> None:

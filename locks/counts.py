@@ -22,9 +22,9 @@ from django.db import DEFAULT_DB_ALIAS, connections
 Kind = Literal["timeouts", "skips", "waits_over_1s", "lost"]
 KINDS: tuple[Kind, ...] = ("timeouts", "skips", "waits_over_1s", "lost")
 WRITTEN_EVERY = timedelta(seconds=5)
-# A day is kept: an hour is shown.
+# A day is kept: an hour is shown. One message is one transaction: behind a pooler, nothing of it stays on the session.
 _WRITE = """
-    SET statement_timeout = '2s';
+    SET LOCAL statement_timeout = '2s';
     INSERT INTO locks_minute AS known (minute, timeouts, skips, waits_over_1s, lost)
     VALUES (date_trunc('minute', now()), %s, %s, %s, %s)
     ON CONFLICT (minute) DO UPDATE SET
@@ -57,8 +57,16 @@ class Tally:
         with self._mutex:
             self._pending.setdefault(_place(using), Counter())[kind] += 1
             if self._writer is None:
-                self._writer = threading.Thread(target=self._write_while_pending, name="lock counts", daemon=True)
-                self._writer.start()
+                self._writer = self._started()
+
+    def _started(self) -> threading.Thread | None:
+        """Return a writer that runs, or nothing where the system has no thread left: the next count tries again."""
+        writer = threading.Thread(target=self._write_while_pending, name="lock counts", daemon=True)
+        try:
+            writer.start()
+        except RuntimeError:
+            return None
+        return writer
 
     @contextmanager
     def unwritten(self, using: str = DEFAULT_DB_ALIAS) -> Iterator[Counter[Kind]]:

@@ -16,6 +16,7 @@ context, would wait for whoever waits for it. The context knows which blocks it 
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from weakref import WeakKeyDictionary, ref
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -34,15 +35,17 @@ class Sections:
         self.mutex = threading.RLock()
         # Lock id → the savepoint in which the section was entered; None for the transaction itself.
         self._entered: dict[int, str | None] = {}
+        self._began_at: datetime | None = None
 
-    def enter(self, connection: BaseDatabaseWrapper, key: LockKey, answer: str) -> None:
+    def enter(self, connection: BaseDatabaseWrapper, key: LockKey, answer: str, began_at: datetime) -> None:
         """Note a section of a key that the database has just granted. LockReentered where one is open.
 
-        ``answer`` is the database's: 'first' where the transaction held no lock before, 'again' where it held this
-        one.
+        ``answer`` is the database's: 'again' where the transaction, which began then, held this key before, be it
+        taken by SQL of others. What an earlier transaction entered is over.
         """
-        if answer == "first":
+        if began_at != self._began_at:
             self._entered.clear()
+            self._began_at = began_at
         if answer == "again" and self._inside(connection, key):
             raise LockReentered(f"{key} is already entered on this connection")
         self._entered[key.id] = _innermost_savepoint(connection)

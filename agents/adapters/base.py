@@ -23,3 +23,6 @@ class Adapter(Protocol):
 
     def render(self, decision: Decision, payload: Payload, *, name: str = "") -> Mapping[str, Any] | None:
         """Return the vendor's decision JSON, or None where an empty answer says it; ``name`` as for ``parse``."""
+
+    def gated_moment(self, body: bytes, *, name: str = "") -> str:
+        """Return the moment that waits for a decision, as far as a body that cannot be read shows one; else nothing."""

@@ -6,6 +6,7 @@ from typing import Any
 from agents.adapters.reading import (
     Dialect,
     compaction_started,
+    gated_moment_of,
     permission_answer,
     refusal,
     session_started,
@@ -113,6 +114,10 @@ class Codex:
     def parse(self, payload: Payload, *, name: str = "") -> Event:
         """Return what the payload tells; raises ``AnomalousPayload``."""
         return DIALECT.event(payload, name)
+
+    def gated_moment(self, body: bytes, *, name: str = "") -> str:
+        """Return the moment that waits for a decision, as far as an unreadable body shows one."""
+        return gated_moment_of(body, name)
 
     def render(self, decision: Decision, payload: Payload, *, name: str = "") -> Mapping[str, Any] | None:
         """Return the answer for the two moments that wait for one, None for all others.

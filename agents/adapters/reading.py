@@ -1,6 +1,7 @@
 """What adapters share: reading fields without trusting them, and the moments that several vendors tell alike."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -40,6 +41,11 @@ SUBJECTS = ("command", "file_path", "notebook_path", "url", "query", "pattern", 
 
 STARTS = {start.value: start for start in Start}
 """The vendors' words for why a conversation begins, which ours were named after."""
+
+GATED = ("PreToolUse", "PermissionRequest")
+"""The moments in which the vendors wait for a decision, in their common words."""
+
+_MOMENT = re.compile(rb'"hook_event_name"\s*:\s*"(\w+)"')
 
 Reader = Callable[[Origin, Payload], Event]
 
@@ -81,6 +87,13 @@ def moment_of(payload: Payload, name: str = "") -> str:
     if not isinstance(told, str) or not told:
         raise AnomalousPayload("hook_event_name must be a text that is not empty")
     return told
+
+
+def gated_moment_of(body: bytes, name: str) -> str:
+    """Return the moment of a body that cannot be read, where it is one that waits for a decision; else nothing."""
+    told = _MOMENT.search(body)
+    moment = name or (told[1].decode() if told else "")
+    return moment if moment in GATED else ""
 
 
 def session_of(payload: Payload) -> str:

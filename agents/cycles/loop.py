@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 from django.utils import timezone
 
 from agents.cycles.report import Report
+from locks import AdvisoryLockError
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Loop:
         close_old_connections()
         try:
             self._show(self._run_once(timezone.now()))
-        except DatabaseError:
+        except (Error, AdvisoryLockError):
             log.exception("the pass failed; the next one comes in %s s", self._every)
 
     def _nap_until(self, instant: float) -> None:

@@ -1,9 +1,11 @@
 """The few statements of the hook path, written out in one place.
 
-Four functions. Two read: ``agents_situation`` (one agent as the rules see it) and ``agents_look`` (what a hook finds).
-One stores what found its agent busy: ``agents_store``. One writes: ``agents_record`` takes the agent's lock, and only then compares the version on which the caller decided;
-if it still stands, everything that the event changes is written, else nothing is, and the caller gets the fresh rows to
-decide again. Each is PL/pgSQL, so that its plans are kept, and VOLATILE, so that each statement in it sees what was
+Three functions read: ``agents_situation`` (one agent as the rules see it), ``agents_waiting`` (whether hooks wait before
+one of this session) and ``agents_look`` (what a hook finds). One stores what found its agent busy: ``agents_store``.
+One writes: ``agents_record`` takes the agent's lock and its row, and only then compares the version on which the caller
+decided; if it still stands, everything that the event changes is written, else nothing is, and the caller gets the fresh
+rows to decide again. A trigger, ``agent_version_rises``, raises the version with every change of an agent's row, whoever
+writes it: an operator's statement that takes no advisory lock is noticed by it. Each function is PL/pgSQL, so that its plans are kept, and VOLATILE, so that each statement in it sees what was
 committed while it waited (X15).
 """
 
@@ -27,12 +29,22 @@ BEGIN
       SELECT jsonb_agg(jsonb_build_object(
         'id', w.id, 'asking', w.asking, 'use_id', w.use_id, 'digest', w.digest,
         'subagent_id', w.subagent_id, 'tool_name', w.tool_name) ORDER BY w.id)
-      FROM agents_wait w WHERE w.agent_id = a.id AND w.closed_at IS NULL), '[]'),
-    'pending', EXISTS (SELECT FROM agents_hookevent e WHERE e.agent_id = a.id AND e.outcome = 'pending'))
+      FROM agents_wait w WHERE w.agent_id = a.id AND w.closed_at IS NULL), '[]'))
   INTO found
   FROM agents_agent a LEFT JOIN agents_command c ON c.agent_id = a.id AND c.state <> 'complete'
   WHERE a.id = the_agent;
   RETURN found;
+END $$;
+"""
+
+# Hooks that found no agent when they came wait without one, also for a moment after their session has it.
+WAITING = """
+CREATE FUNCTION agents_waiting(the_agent bigint, the_host bigint, the_vendor text, session text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM agents_hookevent WHERE agent_id = the_agent AND outcome = 'pending') OR EXISTS (
+    SELECT FROM agents_hookevent WHERE host_id = the_host AND vendor = the_vendor AND session_id = session
+    AND agent_id IS NULL AND outcome = 'pending');
 END $$;
 """
 
@@ -48,7 +60,8 @@ BEGIN
     'repeat', (
       SELECT jsonb_build_object('answer', e.answer) FROM agents_hookevent e
       WHERE e.host_id = h.id AND e.key = ANY (keys) AND e.received_at > since LIMIT 1),
-    'situation', CASE WHEN s.agent_id IS NOT NULL THEN agents_situation(s.agent_id) END)
+    'situation', CASE WHEN s.agent_id IS NOT NULL THEN agents_situation(s.agent_id) END,
+    'waiting', agents_waiting(s.agent_id, h.id, the_vendor, session))
   INTO found
   FROM agents_host h
   LEFT JOIN agents_agentsession s ON s.host_id = h.id AND s.vendor = the_vendor AND s.session_id = session
@@ -68,6 +81,8 @@ CREATE FUNCTION agents_record(
 DECLARE
   at timestamptz := plan->>'at';
   hook jsonb := plan->'event';
+  until timestamptz := 'infinity';
+  usual_timeout text;
   row_version bigint;
   the_event bigint := (plan->>'pending_id')::bigint;
   the_host bigint;
@@ -85,10 +100,12 @@ BEGIN
       RETURN NULL;
     END IF;
   ELSE
-    SELECT host_id INTO the_host FROM agents_hookevent WHERE id = the_event;
+    -- It waited: its twin may have come before it or after it, and have been applied already.
+    SELECT host_id, received_at + (received_at - since) INTO the_host, until FROM agents_hookevent WHERE id = the_event;
   END IF;
   SELECT e.answer INTO first_answer FROM agents_hookevent e
-  WHERE e.host_id = the_host AND e.key = ANY (keys) AND e.received_at > since LIMIT 1;
+  WHERE e.host_id = the_host AND e.key = ANY (keys) AND e.received_at > since AND e.received_at < until
+    AND (token IS NOT NULL OR e.outcome NOT IN ('pending', 'duplicate')) LIMIT 1;
   IF FOUND THEN
     UPDATE agents_hookevent SET outcome = 'duplicate', applied_at = at WHERE id = the_event;
     RETURN jsonb_build_object(
@@ -96,11 +113,20 @@ BEGIN
       'situation', agents_situation(the_agent));
   END IF;
 
-  -- Lock, then read: what was decided on must still stand now that nobody else can write.
-  SELECT version INTO row_version FROM agents_agent WHERE id = the_agent;
-  IF row_version IS DISTINCT FROM decided_on OR (token IS NOT NULL AND EXISTS (
-    SELECT FROM agents_hookevent WHERE agent_id = the_agent AND outcome = 'pending'
-  )) THEN
+  -- Lock, then read: what was decided on must still stand now that nobody else can write. The row is locked too, because
+  -- an operator's statement takes no advisory lock: it is waited for as long as for one, and then seen.
+  SELECT version INTO row_version FROM agents_agent WHERE id = the_agent FOR NO KEY UPDATE SKIP LOCKED;
+  IF row_version IS NULL THEN
+    usual_timeout := pg_catalog.current_setting('lock_timeout');
+    PERFORM pg_catalog.set_config('lock_timeout', patience_ms::text, true);
+    SELECT version INTO row_version FROM agents_agent WHERE id = the_agent FOR NO KEY UPDATE;
+    PERFORM pg_catalog.set_config('lock_timeout', usual_timeout, true);
+  END IF;
+  IF token IS NOT NULL AND agents_waiting(the_agent, the_host, hook->>'vendor', hook->>'session_id') THEN
+    RETURN jsonb_build_object(
+      'written', false, 'host', the_host, 'situation', agents_situation(the_agent), 'waiting', true);
+  END IF;
+  IF row_version IS DISTINCT FROM decided_on THEN
     RETURN jsonb_build_object('written', false, 'host', the_host, 'situation', agents_situation(the_agent));
   END IF;
 
@@ -118,7 +144,9 @@ BEGIN
     IF the_event IS NULL THEN
       -- A twin in the inbox, or another agent's hook, took the key in this moment; its row is committed by now.
       SELECT e.answer INTO first_answer FROM agents_hookevent e WHERE e.host_id = the_host AND e.key = hook->>'key';
-      RETURN jsonb_build_object('written', false, 'host', the_host, 'repeat', jsonb_build_object('answer', first_answer));
+      RETURN jsonb_build_object(
+        'written', false, 'host', the_host, 'repeat', jsonb_build_object('answer', first_answer),
+        'situation', agents_situation(the_agent));
     END IF;
   ELSIF the_event IS NOT NULL THEN
     UPDATE agents_hookevent
@@ -224,13 +252,14 @@ BEGIN
 END $$;
 """
 
-# Stores a hook that found its agent busy: no lock is taken. Answers like agents_look.
+# Stores a hook that found its agent busy: no lock is taken. Answers like agents_look, with whether it was written: it is
+# not where the agent has another mode by now than the one that its answer was decided on.
 STORE = """
-CREATE FUNCTION agents_store(token text, keys text[], since timestamptz, hook jsonb) RETURNS jsonb
+CREATE FUNCTION agents_store(token text, keys text[], since timestamptz, decided_on text, hook jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE seen jsonb := agents_look(token, hook->>'vendor', hook->>'session_id', keys, since);
 BEGIN
-  IF seen IS NULL OR seen->'repeat' <> 'null' THEN
+  IF seen IS NULL OR seen->'repeat' <> 'null' OR seen->'situation'->'agent'->>'mode' IS DISTINCT FROM decided_on THEN
     RETURN seen;
   END IF;
   INSERT INTO agents_hookevent (
@@ -245,7 +274,7 @@ BEGIN
   IF NOT FOUND THEN  -- its twin came first in this moment, and is committed by now
     RETURN agents_look(token, hook->>'vendor', hook->>'session_id', keys, since);
   END IF;
-  RETURN seen;
+  RETURN seen || '{"written": true}';
 END $$;
 """
 
@@ -270,6 +299,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(SITUATION, "DROP FUNCTION agents_situation"),
+        migrations.RunSQL(WAITING, "DROP FUNCTION agents_waiting"),
         migrations.RunSQL(LOOK, "DROP FUNCTION agents_look"),
         migrations.RunSQL(RECORD, "DROP FUNCTION agents_record"),
         migrations.RunSQL(STORE, "DROP FUNCTION agents_store"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.adapters import ADAPTERS
-from agents.deliveries import Delivery, keys_of, previous_key
+from agents.deliveries import Delivery, keys_of, neighbouring_keys
 from agents.events import Origin
 from agents.hosts import add_host, token_digest
 from agents.intake import receive
@@ -41,7 +41,7 @@ def test_a_clients_key_is_the_only_one_and_good_for_ever():
 def test_a_clients_key_is_never_taken_for_a_content_key():
     own = content_keys()[0]
     (key,) = keys_of(own, STOP, b"{}", NOON, WITHIN)[0]
-    assert key not in content_keys() and previous_key(key) == ""
+    assert key not in content_keys() and neighbouring_keys(key) == ()
 
 
 def test_a_clients_key_for_another_body_is_another_event():
@@ -71,8 +71,9 @@ def test_two_equal_bodies_within_the_time_know_each_other_whichever_was_recorded
 
 
 @given(moments)
-def test_the_previous_key_is_the_one_of_the_slot_before(now):
-    assert previous_key(content_keys(now)[0]) == content_keys(now - WITHIN)[0]
+def test_the_neighbouring_keys_are_those_of_the_slots_before_and_after(now):
+    before, after = content_keys(now - WITHIN)[0], content_keys(now + WITHIN)[0]
+    assert neighbouring_keys(content_keys(now)[0]) == (before, after)
 
 
 def test_a_repeat_counts_as_long_as_it_is_within_the_time():

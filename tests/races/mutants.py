@@ -11,17 +11,20 @@ from tests.races.meeting import another_connection
 
 _LOCK = "PERFORM locks_take(lock_id, lock_namespace, patience_ms, label);"
 _READ = "SELECT version INTO row_version FROM agents_agent WHERE id = the_agent;"
+_READ_LOCKED = _READ.replace(";", " FOR NO KEY UPDATE SKIP LOCKED;")
 
 # Each: the function, what is taken out of it, what is put there.
 NO_VERSION_CHECK = [("agents_record", "row_version IS DISTINCT FROM decided_on", "false")]
-NO_AGENT_LOCK = [("agents_record", _LOCK, "")]
+# Its row's lock would take its place: both are gone.
+NO_AGENT_LOCK = [("agents_record", _LOCK, ""), ("agents_record", _READ_LOCKED, _READ)]
+NO_ROW_LOCK = [("agents_record", _READ_LOCKED, _READ)]
 _ASK = "PERFORM locks_take(lock_id, namespace, patience_ms, label);"
 NO_NAME_LOCK = [("locks_ask", _ASK, f"IF namespace <> {LockNamespace.SESSION:d} THEN {_ASK} END IF;")]
 _KEYS, _CONFLICT = "e.key = ANY (keys)", "ON CONFLICT (host_id, key) DO NOTHING"
 BLIND_LOOK = [("agents_look", _KEYS, "false")]
 BLIND_RECORD = [("agents_record", _KEYS, "false")]
 NO_CONFLICT = [("agents_record", _CONFLICT, ""), ("agents_store", _CONFLICT, "")]
-READ_BEFORE_THE_LOCK = [("agents_record", _READ, ""), ("agents_record", _LOCK, f"{_READ} {_LOCK}")]
+READ_BEFORE_THE_LOCK = [("agents_record", _READ_LOCKED, ""), ("agents_record", _LOCK, f"{_READ} {_LOCK}")]
 
 
 @contextmanager
