@@ -3,6 +3,8 @@
 \set number random(1, 9000000000000000000)
 SELECT agents_record(
   token => :token, keys => ARRAY['function:' || :number, 'before:' || :number], since => now() - interval '5 s',
-  the_agent => :agent, decided_on => (SELECT version FROM agents_agent WHERE id = :agent),
-  lock_id => :agent, lock_namespace => 1, patience_ms => 1500, label => 'hook PostToolUse',
-  plan => jsonb_set(:plan, '{event,key}', to_jsonb('function:' || :number)));
+  the_agent => a.id, decided_on => a.version,
+  lock_id => a.id, lock_namespace => 1, patience_ms => 1500, label => 'hook PostToolUse',
+  plan => jsonb_set(
+    jsonb_set(:plan, '{event,key}', to_jsonb('function:' || :number)), '{agent,session_id}', to_jsonb(a.session_id)))
+FROM agents_agent a WHERE a.id = :agent;

@@ -48,10 +48,10 @@ class Ground:
             connection.execute("VACUUM (ANALYZE)")
         return cls(place, ours, Limit.of(place, theirs, told["plan"]), told["costs"])
 
-    def load(self, agents, clients, seconds, *, apart=False):
+    def load(self, agents, clients, seconds, *, apart=False, port=0):
         """Return what so many clients saw while they sent hooks of so many of our agents (``load.py`` on ``apart``)."""
         wanted = {
-            "port": self.place.door.port,
+            "port": port or self.place.door.port,
             "token": self.place.door.token,
             "agents": [[agent.session_id, agent.prompt_id] for agent in self.agents[:agents]],
             "clients": clients,

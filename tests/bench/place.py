@@ -89,6 +89,23 @@ class Place:
             process.terminate()
             process.wait(WITHIN)
 
+    @contextlib.contextmanager
+    def running_floor(self):
+        """Run a web that does nothing (``floor.py``) and yield its port."""
+        with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+            command = [sys.executable, "-m", "gunicorn", "--config", "python:headspace.web"]
+            command += ["--bind", f"fd://{listener.fileno()}", "tests.bench.floor:application"]
+            descriptors = [listener.fileno()]
+            bond = end_with_parent()
+            process = subprocess.Popen(
+                command, cwd=PROJECT, env=self._environment, pass_fds=descriptors, preexec_fn=bond
+            )
+            try:
+                yield listener.getsockname()[1]
+            finally:
+                process.terminate()
+                process.wait(WITHIN)
+
     def _answers(self):
         try:
             with self._connection() as connection:

@@ -125,6 +125,27 @@ def state_change_in_a_new_process(teller, measured):
         return measured(teller.payload("stop"))
 
 
+def prompt(teller, measured):
+    teller.work()
+    teller.tell(teller.payload("stop"))
+    return measured(teller.payload("user-prompt-submit", prompt_id="another"))
+
+
+def permission(teller, measured):
+    teller.work()
+    return measured(teller.payload("permission-request.bash"))
+
+
+def session_end(teller, measured):
+    teller.work()
+    return measured(teller.payload("session-end"))
+
+
+def first_hook_of_a_lost_start(teller, measured):
+    teller.neighbour().work()
+    return measured(teller.payload("user-prompt-submit"))
+
+
 def first_hook(teller, measured):
     teller.neighbour().work()  # in a project that is known
     return measured(teller.payload("session-start"))
@@ -153,9 +174,13 @@ SCENES = {
     "tool call": tool_call,
     "tool call, agent new to the process": tool_call_in_a_new_process,
     "tool call, after a hook at the other process": tool_call_after_another_process,
-    "change of state": state_change,
-    "change of state, agent new to the process": state_change_in_a_new_process,
+    "change of state: stop": state_change,
+    "change of state: prompt": prompt,
+    "change of state: permission": permission,
+    "change of state: session end": session_end,
+    "change of state: stop, agent new to the process": state_change_in_a_new_process,
     "first hook of a session": first_hook,
+    "first hook of a session whose start was lost": first_hook_of_a_lost_start,
     "duplicate": duplicate,
     "agent stays busy": busy,
     "behind one that waits": behind_one_that_waits,

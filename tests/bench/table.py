@@ -23,28 +23,30 @@ def machine(postgres):
 
 def speed(cases):
     """Hooks per second and milliseconds, medians of the rounds; ratios within one run."""
-    head = ["case", "limit/s", "p50", "p99", "function/s", "ours/s", "p50", "p99", "ours / limit", "ours / function"]
+    head = ["case", "limit/s", "p50", "p99", "function/s", "floor/s", "ours/s", "p50", "p99", "ours / limit"]
+    head += ["ours / floor"]
     return _rows(head, [_speed_of(case) for case in cases])
 
 
 def _speed_of(case):
-    limit, function, ours = (case.median(side, "rate") for side in ("limit", "functions", "ours"))
+    limit, function, floor, ours = (case.median(side, "rate") for side in ("limit", "functions", "floor", "ours"))
     latencies = [[f"{case.median(side, what):.1f}" for what in ("p50", "p99")] for side in ("limit", "ours")]
     return [
         case.name,
         f"{limit:.0f}",
         *latencies[0],
         f"{function:.0f}",
+        f"{floor:.0f}",
         f"{ours:.0f}",
         *latencies[1],
         f"{ours / limit:.2f}",
-        f"{ours / function:.2f}",
+        f"{ours / floor:.2f}",
     ]
 
 
 def answers(cases):
     """How our hooks were answered, and who else used the machine: the load itself, and programs that are not ours."""
-    head = ["case", "applied", "pending", "other", "inbox empty after", "load's cores", "others' cores"]
+    head = ["case", "applied", "pending", "other", "inbox empty after", "applied/s", "load's cores", "others' cores"]
     return _rows(head, [_answers_of(case) for case in cases])
 
 
@@ -56,6 +58,7 @@ def _answers_of(case):
         case.name,
         *(f"{share:.1%}" for share in [*shares, 1 - sum(shares)]),
         f"{case.drained_within:.1f} s",
+        f"{case.applied_rate():.0f}",
         f"{case.median('ours', 'client_cpu'):.2f}",
         f"{max(case.others):.2f}",
     ]
