@@ -4,10 +4,13 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
+GET_CHROMIUM := { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Installing Chromium ..." && \
+	export DEBIAN_FRONTEND=noninteractive && apt-get update -qq && \
+	apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --root-user-action ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real lint bench clean
+.PHONY: help run test browser test-real lint bench clean
 
 help: ## show this list
 	@awk -F ' *## *' '/^[a-z-]+:.*##/ { sub(":.*", "", $$1); printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -15,8 +18,12 @@ help: ## show this list
 run: $(VENV)/installed ## run Headspace on this machine (ARGS="--port 9000" changes the port)
 	@$(RUN) manage.py up $(ARGS)
 
-test: $(VENV)/installed-for-tests ## run all tests on a PostgreSQL of their own (ARGS="tests/locks -x" runs some)
+test: $(VENV)/installed-for-tests browser ## run all tests on a PostgreSQL of their own (ARGS="tests/locks -x" runs some)
 	@$(RUN) -m pytest $(ARGS)
+
+browser: ## make Chromium available to the tests that look at pages (on Debian, as root)
+	@command -v chromium >/dev/null || $(GET_CHROMIUM) || \
+		echo "There is no Chromium: tests in a browser will be skipped (on Debian: apt install chromium)."
 
 test-real: $(VENV)/installed-for-tests ## drive a real coding agent's client against a running Headspace (needs npm)
 	@$(RUN) -m pytest tests/real -m real $(ARGS)

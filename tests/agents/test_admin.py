@@ -4,11 +4,13 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.db import connection
+from django.db.models import CharField, TextField
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.admin.history import HookEventAdmin
 from agents.models import HookEvent
+from locks.models import Minute
 from tests.agents.rows import (
     before,
     make_agent,
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.django_db
 
 MODELS = list(apps.get_app_config("agents").get_models())
 NAMES = [model._meta.model_name for model in MODELS]
+ALL_OF_OURS = [*MODELS, *apps.get_app_config("locks").get_models()]
 
 
 @pytest.fixture
@@ -54,11 +57,25 @@ def shown(response):
     return [row.pk for row in response.context["cl"].result_list]
 
 
+# -- everything can be found --------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ALL_OF_OURS, ids=lambda model: model._meta.label)
+def test_every_model_is_there_with_columns_filters_and_a_search_of_its_texts(model):
+    its = admin.site.get_model_admin(model)
+    has_text = any(isinstance(field, CharField | TextField) for field in model._meta.concrete_fields)
+    assert list(its.list_display) != ["__str__"]
+    assert its.list_filter or its.date_hierarchy
+    assert its.search_fields or not has_text
+
+
+@pytest.mark.parametrize(("query", "found"), [("", 3), ("?hours=1", 1), ("?hours=6", 2), ("?hours=x", 3)])
+def test_minutes_can_be_filtered_by_time(operator, query, found):
+    Minute.objects.bulk_create(Minute(minute=before(minutes=minutes)) for minutes in (30, 300, 1000))
+    assert len(shown(operator.get(reverse("admin:locks_minute_changelist") + query))) == found
+
+
 # -- nothing can be changed ---------------------------------------------------
-
-
-def test_every_model_is_there():
-    assert {model for model in MODELS if model not in admin.site._registry} == set()
 
 
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
@@ -174,6 +191,17 @@ def test_the_journal_can_be_searched_and_filtered(operator, query, found):
     make_event(agent, key="the-key")
     make_event(agent, outcome="pending")
     make_event(make_agent("api"), outcome="late")
+    assert len(shown(operator.get(changelist("hookevent", query)))) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("?vendor=codex", 1), ("?vendor=claude-code", 2), ("?vendor=codex&outcome=late", 0), ("?vendor=nobody", 3)],
+)
+def test_the_journal_can_be_filtered_by_vendor(operator, query, found):
+    agent = make_agent()
+    for vendor, outcome in (("codex", "applied"), ("claude-code", "applied"), ("claude-code", "late")):
+        make_event(agent, vendor=vendor, outcome=outcome)
     assert len(shown(operator.get(changelist("hookevent", query)))) == found
 
 

@@ -47,7 +47,7 @@ def refused(answer, status, code):
     problem = answer.document
     assert (problem["status"], problem["code"]) == (status, code)
     assert problem["type"] and problem["title"] and problem["detail"] and problem["correlation_id"]
-    assert not any(word in problem["detail"] for word in ("Traceback", "SELECT", "/work", "hs_", "django"))
+    assert not any(word in problem["detail"] for word in ("Traceback", "SELECT", "/srv", "hs_", "django"))
     return problem
 
 

@@ -18,7 +18,7 @@ CALL = payload("claude-code", "pre-tool-use.write.json")
 SESSION = CALL["session_id"]
 MOMENTS = sorted(file for file in files("claude-code") if not file.startswith("sessions/"))
 GATES = {"PreToolUse", "PermissionRequest"}
-MISSION = {
+NAMED_ROUTES = {
     "session-start",
     "session-end",
     "user-prompt-submit",
@@ -48,11 +48,11 @@ def begun(wire, mode="run", session_id=SESSION):
 # -- addresses ----------------------------------------------------------------
 
 
-def test_the_missions_eight_moments_have_an_address_of_their_own():
-    assert set(ROUTES) == MISSION
+def test_the_eight_named_routes_are_there_and_no_other():
+    assert set(ROUTES) == NAMED_ROUTES
 
 
-@pytest.mark.parametrize("word", sorted(MISSION))
+@pytest.mark.parametrize("word", sorted(NAMED_ROUTES))
 def test_an_address_names_the_moment_whatever_the_payload_says(word, door):
     moment = "".join(part.title() for part in word.split("-"))
     with door.wire() as wire:

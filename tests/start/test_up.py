@@ -203,7 +203,7 @@ def test_a_database_of_ones_own_is_used_and_left_running(start):
     assert answers(os.environ["DATABASE_URL"])
 
 
-def test_a_stop_before_it_is_ready_is_clean_and_shows_once_what_is_shown_once(start, record_testsuite_property):
+def test_a_stop_before_it_is_ready_is_clean_and_shows_once_what_is_shown_once(start):
     begun = start()
     wait_until(lambda: "postgres | runs" in begun.said)
     everything = begun.all_of_it()
@@ -211,9 +211,7 @@ def test_a_stop_before_it_is_ready_is_clean_and_shows_once_what_is_shown_once(st
     assert [pid for pid in everything if not gone(pid)] == []
     assert "Headspace is ready" not in begun.said
 
-    begun_at = time.monotonic()
     again = start().ready()
-    record_testsuite_property("seconds_of_a_second_start", round(time.monotonic() - begun_at, 1))
     told = begun.said + again.said
     assert len(re.findall(r"Login  operator, password \S+", told)) == 1
     assert len(re.findall(r"--token hs_\S+", told)) == 1
