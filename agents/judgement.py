@@ -25,14 +25,12 @@ from agents.states import TABLE, Actor, CommandState, Intent, Outcome, Presence,
 
 PAST_KEPT = 16
 SETTLED_KEPT = 32
-GAPS_KEPT = 32
-"""How many doubts about one command are told: a stream of which every other hook is lost would fill a book."""
+GAPS_KEPT = 32  # of one command: a stream of which every other hook is lost would fill a book
 ASKED = "asked"
 """Kept among what is settled: a person was asked in this command, so a notification may be the late echo of that."""
 IDLE, ECHO = "idle", "echo"
 """Flags about the moment, which any end of the command settles."""
-_WEAK_ENDS = {Trigger.INTERRUPT, Trigger.END, Trigger.LOSS}
-"""Ends that are concluded from something else than the command's own stop."""
+_WEAK_ENDS = {Trigger.INTERRUPT, Trigger.END, Trigger.LOSS}  # concluded from something else than a stop of its own
 
 
 class Judgement:
@@ -71,9 +69,8 @@ class Judgement:
     def _open_change(self) -> tuple[CommandChange, ...]:
         command = self.now.command
         said_here = any(turn.command == len(self._done) for turn in self._turns)
-        if command is None or (command == self.before.command and not said_here):
-            return ()
-        return (_change(command),)
+        is_as_before = command == self.before.command and not said_here
+        return () if command is None or is_as_before else (_change(command),)
 
     # -- prompts --------------------------------------------------------------
 
@@ -161,9 +158,9 @@ class Judgement:
             # Only the stop of its last prompt tells how a command ended; those of the others were pauses.
             weak = trigger in _WEAK_ENDS and prompt_id == command.prompt_ids[-1]
             past[prompt_id] = Past(weak=weak, inferred=command.inferred)
-        kept = dict(list(past.items())[-PAST_KEPT:])
+        past = dict(list(past.items())[-PAST_KEPT:])
         self.now = replace(
-            self.now, command=None, past=kept, tools={}, settled=(), subagents=(), background=(), waits=()
+            self.now, command=None, past=past, tools={}, settled=(), subagents=(), background=(), waits=()
         )
 
     def move(self, before: str, after: str, trigger: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 "use strict";
 
 const part = document.getElementById("locks");
+const lost = document.getElementById("locks-lost");
 const url = part.dataset.refreshUrl;
 const pause = Number(part.dataset.refreshSeconds) * 1000;
 
@@ -14,13 +15,17 @@ async function refresh() {
         return;
       }
       part.innerHTML = await answer.text();
-      part.classList.remove("locks-quiet");
+      say(false);
     } catch {
-      part.classList.add("locks-quiet"); // the server is away: what is shown is old
+      say(true); // the server is away
     }
   }
   setTimeout(refresh, pause);
 }
 
+function say(isOld) {
+  lost.hidden = !isOld;
+  part.classList.toggle("locks-quiet", isOld);
+}
+
 setTimeout(refresh, pause);
-document.addEventListener("visibilitychange", () => document.hidden || part.classList.remove("locks-quiet"));
