@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
+import pgtrigger
 from django.db import models
 from django.db.models import F, Q
 
+from agents.models.constraints import JointForeignKey, at_commit
 from agents.models.host import Host, Project
 from agents.states import CommandState, Mode, Presence
 from locks import LockingQuerySet, LockNamespace
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 class AgentQuerySet(LockingQuerySet["Agent"]):
     """Agents by what an operator or a cycle asks for."""
+
+    lock_namespace = LockNamespace.AGENT
 
     def alive(self) -> Self:
         """Return those that are not known to have ended."""
@@ -32,8 +36,6 @@ class AgentQuerySet(LockingQuerySet["Agent"]):
 
 class Agent(models.Model):
     """One coding agent. Its state is that of its open command; without one it is idle."""
-
-    lock_namespace = LockNamespace.AGENT
 
     vendor = models.CharField(max_length=40)
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="agents")
@@ -93,6 +95,25 @@ class Agent(models.Model):
             models.CheckConstraint(condition=Q(generation__gte=1), name="agent_generation_counts_from_one"),
             models.CheckConstraint(condition=~Q(parent=F("id")), name="agent_is_not_its_own_parent"),
             models.CheckConstraint(condition=~Q(ambiguous=""), name="agent_ambiguous_says_why"),
+            JointForeignKey(
+                fields=["id", "session_id"],
+                to="agents.AgentSession",
+                to_fields=["agent", "session_id"],
+                name="agent_session_is_its_own",
+            ),
+        ]
+        triggers = [
+            # The other half is a command's ``agent_is_there``.
+            at_commit(
+                "ended_leaves_nothing_open",
+                pgtrigger.Update,
+                ~pgtrigger.Q(old__presence="ended") & pgtrigger.Q(new__presence="ended"),
+                broken=(
+                    "EXISTS (SELECT FROM agents_agent a JOIN agents_command c ON c.agent_id = a.id "
+                    "WHERE a.id = NEW.id AND a.presence = 'ended' AND c.state <> 'complete')"
+                ),
+                says="An agent has ended, and a command of it is open.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -129,6 +150,8 @@ class AgentSession(models.Model):
         indexes = [models.Index(fields=["host", "end_prompt_id"], name="session_by_end_prompt")]
         constraints = [
             models.UniqueConstraint(fields=["host", "vendor", "session_id"], name="session_has_one_agent"),
+            # Says no more than the one before about a vendor's sessions; what an agent's own session refers to.
+            models.UniqueConstraint(fields=["agent", "session_id"], name="session_once_per_agent"),
             models.UniqueConstraint(
                 fields=["agent"], condition=Q(ended_at__isnull=True), name="session_one_live_per_agent"
             ),

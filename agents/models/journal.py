@@ -5,8 +5,13 @@ from django.db import models
 from django.db.models import F, Q
 
 from agents.models.agent import Agent
-from agents.models.command import Command
+from agents.models.command import Command, of_its_agent
+from agents.models.constraints import never_emptied
 from agents.models.host import Host
+from agents.states import CommandState, Presence
+
+MOVED = [word.value for word in (*CommandState, *Presence)]
+"""Between what something moves: states of a command, and an agent's presence."""
 
 
 class HookOutcome(models.TextChoices):
@@ -47,6 +52,11 @@ class HookEvent(models.Model):
         indexes = [
             models.Index(fields=["agent", "id"], name="event_by_agent"),
             models.Index(fields=["agent", "id"], condition=Q(outcome="pending"), name="event_pending"),
+            models.Index(
+                fields=["host", "session_id"],
+                condition=Q(outcome="pending", agent__isnull=True),
+                name="event_pending_without_agent",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["host", "key"], name="event_one_row_per_key"),
@@ -59,6 +69,7 @@ class HookEvent(models.Model):
         ]
         triggers = [
             pgtrigger.Protect(name="append_only", operation=pgtrigger.Delete),
+            never_emptied(),
             pgtrigger.Protect(
                 name="heard_is_heard",
                 operation=pgtrigger.UpdateOf(
@@ -78,7 +89,9 @@ class StateChange(models.Model):
     """A move of an agent or its command, with what it rests on."""
 
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="changes")
-    command = models.ForeignKey(Command, null=True, blank=True, on_delete=models.PROTECT, related_name="changes")
+    command = models.ForeignKey(
+        Command, null=True, blank=True, on_delete=models.PROTECT, related_name="changes", db_constraint=False
+    )
     event = models.ForeignKey(HookEvent, null=True, blank=True, on_delete=models.PROTECT, related_name="changes")
     before = models.CharField(max_length=20)
     after = models.CharField(max_length=20)
@@ -91,9 +104,15 @@ class StateChange(models.Model):
         ordering = ["-pk"]
         indexes = [models.Index(fields=["agent", "-id"], name="change_by_agent")]
         constraints = [
+            of_its_agent("change_command_is_its_agents"),
+            models.CheckConstraint(condition=Q(before__in=MOVED), name="change_before_known"),
+            models.CheckConstraint(condition=Q(after__in=MOVED), name="change_after_known"),
             models.CheckConstraint(condition=~Q(before=F("after")) | Q(trigger="gap"), name="change_changes_something"),
         ]
-        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+        triggers = [
+            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),
+            never_emptied(),
+        ]
 
     def __str__(self) -> str:
         return f"{self.before} → {self.after}"

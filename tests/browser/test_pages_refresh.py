@@ -85,3 +85,14 @@ def test_the_page_of_locks_shows_a_lock_that_somebody_takes_and_gives_back(holde
     holder.leave()
     expect(part).to_contain_text("No advisory lock is held")
     assert is_as_it_was_loaded(page)
+
+
+def test_the_page_of_locks_says_so_when_the_network_is_gone(log_in):
+    page = log_in("/locks/")
+    note = page.locator("#locks-lost")
+    expect(note).to_be_hidden()
+    page.context.set_offline(True)
+    expect(note).to_be_visible()
+    page.context.set_offline(False)
+    expect(note).to_be_hidden()
+    assert is_as_it_was_loaded(page)
