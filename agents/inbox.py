@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
 from agents import conf
@@ -74,6 +74,7 @@ def _apply_all(rows: Sequence[HookEvent], found: Row, at: datetime) -> None:
     try:
         with transaction.atomic():
             _each(rows, found, at, _apply)
+            _check_now()
     except NOT_ITS_FAULT:
         raise
     except Exception:
@@ -104,12 +105,20 @@ def _apply(row: HookEvent, found: Row, at: datetime) -> Row:
 def _apply_or_refuse(row: HookEvent, found: Row, at: datetime) -> Row:
     try:
         with transaction.atomic():
-            return _apply(row, found, at)
+            after = _apply(row, found, at)
+            _check_now()
+            return after
     except NOT_ITS_FAULT:
         raise
     except Exception:
         refuse(row, at)
         return found
+
+
+def _check_now() -> None:
+    """Check here what is else checked at commit: a hook that breaks it is refused alone. One message."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
 
 def refuse(row: HookEvent, at: datetime) -> None:

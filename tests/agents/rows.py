@@ -3,6 +3,8 @@
 import itertools
 from datetime import UTC, datetime, timedelta
 
+from django.db import transaction
+
 from agents.hosts import token_digest
 from agents.models import Agent, AgentSession, Command, HookEvent, Host, Project, StateChange, Turn, Wait
 
@@ -27,6 +29,7 @@ def make_project(name="web", host=None):
     )[0]
 
 
+@transaction.atomic
 def make_agent(project="web", host=None, **fields):
     """Return an agent with its session; ``last_seen_at`` is just now."""
     project = make_project(project, host)
@@ -55,6 +58,8 @@ def make_command(agent, state="processing", **fields):
 
 def make_wait(command, **fields):
     values = {"asking": "permission", "tool_name": "Bash", "text": "git push", "opened_at": before(minutes=4)} | fields
+    if "closed_at" in fields:
+        values = {"closed_by": "finished"} | values
     return Wait.objects.create(agent=command.agent, command=command, **values)
 
 

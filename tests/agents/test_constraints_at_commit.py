@@ -3,9 +3,14 @@
 import psycopg
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
-from tests.agents.rows import make_agent, make_command, make_wait
+from agents import inbox
+from agents.judgement import Judgement
+from tests.agents.payload_files import payload
+from tests.agents.rows import make_agent, make_command, make_event, make_wait
 from tests.races.meeting import another_connection
+from tests.races.mutants import replaced
 
 END = "UPDATE agents_agent SET presence = 'ended', ended_at = now() WHERE id = %s"
 COMPLETE = "UPDATE agents_command SET state = 'complete', outcome = 'completed', completed_at = now() WHERE id = %s"
@@ -87,3 +92,12 @@ def test_of_a_question_and_a_completion_that_meet_one_is_refused(agent, other):
         cursor.execute(COMPLETE, [command])
         assert refusal_of(other, ASK, command) == "55P03"  # it waits for the command's row
     assert refusal_of(other, ASK, command) == "open_is_awaited"
+
+
+def test_a_hook_whose_judgement_breaks_it_is_refused_and_holds_up_no_other(agent):
+    body = payload("claude-code", "stop.json") | {"session_id": agent.session_id}
+    broken = make_event(agent, outcome="pending", payload=body | {"prompt_id": ""})
+    with replaced(Judgement, "close_waits", lambda *args: None), transaction.atomic():
+        inbox.drain(agent.pk, timezone.now())
+    broken.refresh_from_db()
+    assert (broken.outcome, agent.state) == ("refused", "awaiting_input")

@@ -38,9 +38,10 @@ def fill(count):
     """Make agents of every kind, with rows of every kind."""
     for number in range(count):
         agent = make_agent(f"project-{number}", make_host(f"host-{number}"))
-        command = make_command(agent, "awaiting_input" if number % 2 else "processing")
-        make_wait(command, use_id=f"one-{number}")
-        make_wait(command, use_id=f"two-{number}")
+        command = make_command(agent, "processing" if number % 2 else "awaiting_input")
+        if command.state == "awaiting_input":
+            make_wait(command, use_id=f"one-{number}")
+            make_wait(command, use_id=f"two-{number}")
         make_ended_agent(project=f"project-{number}")
 
 
@@ -233,7 +234,7 @@ def test_the_board_costs_the_same_for_five_agents_and_for_fifty(reader, path, dj
 
 def test_one_agent_costs_the_same_with_a_long_history(reader, django_assert_num_queries):
     agent = make_agent()
-    command = make_command(agent)
+    command = make_command(agent, "awaiting_input")
     with django_assert_num_queries(10):
         reader.get(f"/agents/{agent.pk}/")
     for number in range(30):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from agents.announce import process_place, process_start
 from agents.cycles import reaper
-from agents.models import Agent, HookEvent, StateChange
+from agents.models import Agent, AgentSession, HookEvent, StateChange
 from locks import LockNamespace, advisory_lock
 from tests.agents.payload_files import payload
 from tests.agents.replay import WITHIN, eventually
@@ -222,9 +222,14 @@ def test_ever_more_unknown_agents_keep_nobody_from_being_looked_at(wire, process
     agent = working(wire, named(process.pid, start="1"))
     long_ago = timezone.now() - timedelta(days=100)
     same = {"host": agent.host, "project": agent.project, "vendor": "claude-code", "presence": "unknown"}
-    Agent.objects.bulk_create(
-        Agent(session_id=f"u{number}", started_at=long_ago, last_seen_at=long_ago, **same)
-        for number in range(reaper.AT_MOST)
-    )
+    with transaction.atomic():
+        unknown = Agent.objects.bulk_create(
+            Agent(session_id=f"u{number}", started_at=long_ago, last_seen_at=long_ago, **same)
+            for number in range(reaper.AT_MOST)
+        )
+        AgentSession.objects.bulk_create(
+            AgentSession(agent=one, host=one.host, vendor=one.vendor, session_id=one.session_id, started_at=long_ago)
+            for one in unknown
+        )
     assert reap(SILENT).done == {"ended": 1}
     assert presence(agent) == "ended"

@@ -1,4 +1,4 @@
-"""The table of states: total, with a terminal end, and what the 21 moves of the monitor that we learned from became in it."""
+"""The table of states: total, terminal at its end, and with all 21 moves of the monitor that we learned from."""
 
 import pytest
 

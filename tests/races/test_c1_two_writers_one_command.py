@@ -21,6 +21,7 @@ from tests.races.truths import agent_of, broken, ends, said
 
 TERMINAL = ("agents_command", "complete_is_terminal")
 ONE_OPEN = ("agents_command", "command_one_open_per_agent")
+ASKED_NO_MORE = ("agents_command", "moves_on_when_nobody_is_asked")
 
 
 def stop(session):
@@ -96,7 +97,7 @@ MUTANTS = [
     (NO_VERSION_CHECK, [], (stop, end), LOST),
     (NO_VERSION_CHECK, [], (next_prompt, stop), MOVED),
     (NO_VERSION_CHECK, [], (end, stop), MOVED),
-    (NO_VERSION_CHECK, [], (question, stop), "a question is open in a command that does not wait"),
+    (NO_VERSION_CHECK, [ASKED_NO_MORE], (question, stop), "a question is open in a command that does not wait"),
     (NO_AGENT_LOCK, [], (stop, next_prompt), LOST),
     (NO_AGENT_LOCK, [], (stop, end), LOST),
     (NO_AGENT_LOCK, [], (next_prompt, stop), "two hooks made version"),

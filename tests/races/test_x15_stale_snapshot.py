@@ -18,7 +18,11 @@ LOCK_AND_LOOK_IN_ONE = [
         " LATERAL (SELECT locks_take(lock_id, lock_namespace, patience_ms, label) WHERE a.id > 0) AS locked"
         " WHERE a.id = the_agent;",
     ),
-    ("agents_record", "SELECT version INTO row_version FROM agents_agent WHERE id = the_agent;", ""),
+    (
+        "agents_record",
+        "SELECT version INTO row_version FROM agents_agent WHERE id = the_agent FOR NO KEY UPDATE SKIP LOCKED;",
+        "",
+    ),
 ]
 """The trap itself: one statement that waits for the lock and reads the row as it was before the wait."""
 

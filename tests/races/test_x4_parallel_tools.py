@@ -4,9 +4,10 @@ import pytest
 
 from agents.judgement import Judgement
 from tests.races.meeting import meet
-from tests.races.mutants import NO_AGENT_LOCK, NO_VERSION_CHECK, replaced, rewritten
+from tests.races.mutants import NO_AGENT_LOCK, NO_VERSION_CHECK, replaced, rewritten, without
 from tests.races.truths import agent_of, broken
 
+ASKED_NO_MORE = ("agents_command", "moves_on_when_nobody_is_asked")
 SUB = {"agent_id": "sub1", "agent_type": "general-purpose"}
 
 
@@ -110,8 +111,14 @@ def answered_during_the_next(session):
 
 @pytest.mark.parametrize("guard", [NO_VERSION_CHECK, NO_AGENT_LOCK], ids=["version", "lock"])
 def test_mutant_another_calls_end_that_was_decided_before_clears_the_question(busy, guard):
-    with rewritten(guard):
+    with without(*ASKED_NO_MORE), rewritten(guard):
         assert answered_during_the_next(busy) == ({"q1"}, "processing")
+
+
+@pytest.mark.parametrize("guard", [NO_VERSION_CHECK, NO_AGENT_LOCK], ids=["version", "lock"])
+def test_the_trigger_alone_sends_the_calls_end_back_to_be_judged_again(busy, guard):
+    with rewritten(guard):
+        assert answered_during_the_next(busy) == ({"q1"}, "awaiting_input")
 
 
 def test_mutant_matched_by_the_tools_name_the_wrong_question_is_settled(busy):
