@@ -23,7 +23,8 @@ from agents.gate import gate, is_gated
 from agents.judging import judge
 from agents.memory import Memory
 from agents.plans import Change
-from agents.record import Sight, look, record, store
+from agents.record import ANY, Sight, look, record, store
+from agents.states import Mode
 from locks import Busy, Lanes, LockLost, LockNamespace, advisory_lock, labelled
 
 log = logging.getLogger(__name__)
@@ -167,13 +168,13 @@ def _remaining(deadline: float) -> timedelta:
 
 
 def _leave_in_inbox(delivery: Delivery) -> Receipt:
-    """Store the hook; a restricted agent's call is refused by the mode that is committed when it is stored: where that
-    changed since the look, the answer is decided again.
+    """Store the hook; a restricted agent's call is refused by the mode that is committed when it is stored.
+
+    Most agents may run, so the first try takes that for granted; where it is not so, the answer is decided again.
     """
-    sight = look(delivery)
-    while not sight.is_repeat:
+    decision: Decision = PROCEED
+    sight = store(delivery, decision, Mode.RUN if is_gated(delivery.event) else ANY)
+    while not sight.is_repeat and not sight.was_written:
         decision = _gated(delivery, sight)
         sight = store(delivery, decision, sight.mode)
-        if sight.was_written:
-            return Receipt("pending", decision)
-    return _again(delivery, sight)
+    return _again(delivery, sight) if sight.is_repeat else Receipt("pending", decision)

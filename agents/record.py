@@ -21,6 +21,9 @@ from agents.snapshots import Row
 from agents.states import Mode
 from locks import Label, LockKey, LockNamespace, asking
 
+ANY = "any"
+"""Instead of a mode: whatever it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:
@@ -64,14 +67,15 @@ def look(delivery: Delivery) -> Sight:
     )
 
 
-def store(delivery: Delivery, decision: Decision, mode: Mode | None) -> Sight:
+def store(delivery: Delivery, decision: Decision, mode: Mode | str | None) -> Sight:
     """Store a hook in the inbox with its answer and without its agent's lock. Raises ``UnknownHost``. One statement.
 
-    Nothing is written where the agent has another mode by now than ``mode``, on which the answer was decided.
+    Nothing is written where the agent has another mode by now than ``mode``, on which the answer was decided: None
+    where there was no agent, ``ANY`` where the answer does not depend on it.
     """
     row = json.dumps({**journal_row(delivery), "answer": decision_as_row(decision)}, separators=(",", ":"))
     who = [delivery.token_digest, list(delivery.keys), delivery.since]
-    return _sight(_ask("SELECT agents_store(%s, %s, %s, %s, %s)", [*who, mode, row]))
+    return _sight(_ask("SELECT agents_store(%s, %s, %s, %s, %s)", [*who, mode or "none", row]))
 
 
 def record(change: Change, delivery: Delivery, patience: timedelta) -> Sight:

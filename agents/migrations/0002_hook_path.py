@@ -253,13 +253,14 @@ END $$;
 """
 
 # Stores a hook that found its agent busy: no lock is taken. Answers like agents_look, with whether it was written: it is
-# not where the agent has another mode by now than the one that its answer was decided on.
+# not where the agent has another mode by now than the one that its answer was decided on ('none': there is no agent).
 STORE = """
 CREATE FUNCTION agents_store(token text, keys text[], since timestamptz, decided_on text, hook jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE seen jsonb := agents_look(token, hook->>'vendor', hook->>'session_id', keys, since);
 BEGIN
-  IF seen IS NULL OR seen->'repeat' <> 'null' OR seen->'situation'->'agent'->>'mode' IS DISTINCT FROM decided_on THEN
+  IF seen IS NULL OR seen->'repeat' <> 'null'
+    OR decided_on NOT IN ('any', COALESCE(seen->'situation'->'agent'->>'mode', 'none')) THEN
     RETURN seen;
   END IF;
   INSERT INTO agents_hookevent (

@@ -25,11 +25,11 @@ COSTS = {
     "change of state: permission": (1, 1),
     "change of state: session end": (1, 1),
     "change of state: stop, agent new to the process": (2, 2),
-    "first hook of a session": (22, 2),
-    "first hook of a session whose start was lost": (22, 2),
+    "first hook of a session": (21, 2),
+    "first hook of a session whose start was lost": (21, 2),
     "duplicate": (1, 1),
-    "agent stays busy": (4, 3),
-    "behind one that waits": (15, 2),
+    "agent stays busy": (3, 2),
+    "behind one that waits": (14, 2),
 }
 MOST_FOR_A_CHANGE = 4
 OUTCOMES = {"duplicate": "duplicate", "agent stays busy": "pending"}
