@@ -10,8 +10,7 @@ What other code may call
         The same, never waiting: false when it is busy, and then nothing has changed.
     locks_ask(lock_id bigint, namespace integer, patience_ms integer, label text) RETURNS text
         ``locks_take`` with answers instead of errors, in a subtransaction of its own, so that a refusal harms nothing:
-        'first' (this transaction held none before), 'taken', 'again' (it held this one already), 'busy', 'deadlock',
-        'stale'.
+        'taken', 'again' (this transaction held it already), 'busy', 'deadlock', 'stale'.
     locks_holds(lock_id bigint) RETURNS boolean
         Whether this transaction holds it, by its own account.
 
@@ -103,11 +102,10 @@ $body$;
 CREATE FUNCTION locks_ask(lock_id bigint, namespace integer, patience_ms integer, label text) RETURNS text
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
-    held text := coalesce(pg_catalog.current_setting('locks.held', true), '');
     was_held boolean := locks_holds(lock_id);
 BEGIN
     PERFORM locks_take(lock_id, namespace, patience_ms, label);
-    RETURN CASE WHEN held = '' THEN 'first' WHEN was_held THEN 'again' ELSE 'taken' END;
+    RETURN CASE WHEN was_held THEN 'again' ELSE 'taken' END;
 EXCEPTION
     WHEN lock_not_available THEN RETURN 'busy';
     WHEN deadlock_detected THEN RETURN 'deadlock';
