@@ -1,7 +1,9 @@
 """The drainer: applies what waits in the inbox of agents that nobody has locked since."""
 
 import logging
+from collections.abc import Iterator
 from datetime import datetime
+from math import inf
 
 from django.db import transaction
 
@@ -23,8 +25,15 @@ AT_MOST = 1000
 def run_once(now: datetime) -> Report:
     """Give sessions whose first hook waits their agent, then apply every inbox in order."""
     _adopt_all(now)
-    behind = Agent.objects.pending().order_by("pk").values_list("pk", flat=True)[:AT_MOST]
-    return go_over(NAME, list(behind), _drain, now)
+    return go_over(NAME, _behind(), _drain, now)
+
+
+def _behind() -> Iterator[int]:
+    """Yield the agents with hooks that wait; again those that one turn was too short for, as long as they get fewer."""
+    left, before = HookEvent.objects.filter(outcome="pending").count(), inf
+    while 0 < left < before:
+        yield from list(Agent.objects.pending().order_by("pk").values_list("pk", flat=True)[:AT_MOST])
+        left, before = HookEvent.objects.filter(outcome="pending").count(), left
 
 
 def _drain(agent_id: int, now: datetime) -> str:
