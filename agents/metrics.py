@@ -19,13 +19,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agents.events import Asking
 from agents.models import Agent, Command, HookEvent, Wait
 from agents.models.journal import HookOutcome
 from agents.states import CommandState, Presence
+from locks.errors import MonitorTimeout
+from locks.metrics import families
 from locks.monitor import recent
 
 log = logging.getLogger(__name__)
@@ -84,13 +86,13 @@ def registry() -> CollectorRegistry:
 class RowCollector(Collector):
     """Counts rows when it is asked."""
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         """Return what the rows say; without a database only that there is none."""
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_GIVE_UP_AFTER])
                 counted = list(_counted())
-        except DatabaseError as error:
+        except (DatabaseError, MonitorTimeout) as error:
             log.warning("no metrics of the rows: %s", error)
             return [_reachable(0)]
         return [_reachable(1), *counted]
@@ -100,12 +102,13 @@ def _reachable(number: float) -> GaugeMetricFamily:
     return _family("headspace_database_up", "Whether the database answers.", (), {(): number})
 
 
-def _counted() -> Iterator[GaugeMetricFamily]:
+def _counted() -> Iterator[Metric]:
     yield _agents()
     yield _waits()
     yield from _inbox()
     yield _hooks()
     yield _locks()
+    yield from families()
 
 
 def _agents() -> GaugeMetricFamily:

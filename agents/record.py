@@ -111,11 +111,14 @@ def _record(change: Change, patience: timedelta, who: list[Any]) -> Any:
     label = Label(change.who, change.correlation_id).text
     lock = [key.id, int(key.namespace), max(1, int(patience.total_seconds() * 1000)), label]
     plan = json.dumps(plan_of(change), separators=(",", ":"))
-    with asking(key):
-        return _ask(
+    with asking(key) as asked:
+        answer = _ask(
             "SELECT agents_record(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [*who, agent["id"], agent["version"], *lock, plan],
         )
+        if answer and "waited_ms" in answer:
+            asked.waited = answer["waited_ms"] / 1000
+    return answer
 
 
 def _ask(sql: str, params: list[Any]) -> Any:

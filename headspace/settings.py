@@ -87,6 +87,11 @@ DATABASES = {
     }
 }
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("application_name", "headspace")
+LOCKS: dict[str, Any] = {}
+# Where a pooler stands in between, migrations and session-scoped locks need a way around it.
+if _DIRECT := env_text("DATABASE_DIRECT_URL", ""):
+    DATABASES["direct"] = env_database("DATABASE_DIRECT_URL", _DIRECT) | {"TEST": {"MIRROR": "default"}}
+    LOCKS["DIRECT"] = {"default": "direct"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- queue --------------------------------------------------------------------

@@ -1,21 +1,21 @@
-"""The counts of what went badly, for operators; they are facts and can not be edited."""
+"""What is kept about locks, for operators; these are facts and can not be edited."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from locks.counts import KINDS
-from locks.models import Minute
+from locks.incidents import KINDS
+from locks.models import Incident, Minute, Termination
 
 if TYPE_CHECKING:
-    CountsAdmin = admin.ModelAdmin[Minute]
+    FactsAdmin = admin.ModelAdmin[Model]
 else:
-    CountsAdmin = admin.ModelAdmin
+    FactsAdmin = admin.ModelAdmin
 
 
 _SPANS = {"1": "the last hour", "6": "the last 6 hours", "12": "the last 12 hours"}
@@ -23,39 +23,76 @@ _SPANS = {"1": "the last hour", "6": "the last 6 hours", "12": "the last 12 hour
 
 
 class TimeFilter(SimpleListFilter):
-    """Minutes by how long ago they were."""
+    """Rows by how long ago it was."""
 
     title = "time"
     parameter_name = "hours"
+    column = ""
+    """When it was."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the spans that can be chosen."""
         return list(_SPANS.items())
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Minute]) -> QuerySet[Minute]:
-        """Return the minutes of the chosen span."""
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of the chosen span."""
         hours = self.value()
         if hours not in _SPANS:
             return queryset
-        return queryset.filter(minute__gte=timezone.now() - timedelta(hours=int(hours)))
+        return queryset.filter(**{f"{self.column}__gte": timezone.now() - timedelta(hours=int(hours))})
+
+
+class MinuteFilter(TimeFilter):
+    """Of minutes."""
+
+    column = "minute"
+
+
+class AtFilter(TimeFilter):
+    """Of what happened at an instant."""
+
+    column = "at"
+
+
+class ReadOnlyAdmin(FactsAdmin):
+    """Rows that can be looked at."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds what did not happen."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody changes what happened."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """What goes, goes by itself."""
+        return False
 
 
 @admin.register(Minute)
-class MinuteAdmin(CountsAdmin):
-    """Counts by the minute, read-only."""
+class MinuteAdmin(ReadOnlyAdmin):
+    """Counts by the minute."""
 
-    list_display = ["minute", *KINDS]
-    list_filter = [TimeFilter]
+    list_display = ["minute", *KINDS, "waited_seconds", "longest_wait", "untold"]
+    list_filter = [MinuteFilter]
     date_hierarchy = "minute"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds what was not counted."""
-        return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Minute | None = None) -> bool:
-        """Nobody changes what was counted."""
-        return False
+@admin.register(Incident)
+class IncidentAdmin(ReadOnlyAdmin):
+    """Single times that it went badly."""
 
-    def has_delete_permission(self, request: HttpRequest, obj: Minute | None = None) -> bool:
-        """They go by themselves after a day."""
-        return False
+    list_display = ["at", "kind", "sentence", "correlation_id"]
+    list_filter = ["kind", AtFilter]
+    search_fields = ["asker", "holder", "name", "correlation_id"]
+
+
+@admin.register(Termination)
+class TerminationAdmin(ReadOnlyAdmin):
+    """Who ended whose session, and what came of it."""
+
+    list_display = ["asked_at", "by", "pid", "holder", "outcome", "reason"]
+    list_filter = ["outcome", "asked_at"]
+    search_fields = ["by", "holder", "reason"]
+    date_hierarchy = "asked_at"

@@ -1,173 +1,229 @@
-"""Advisory locks on the connection that does the work, held until its transaction ends.
+"""The way in: ``advisory_lock`` and its siblings, as ``with``, ``async with`` or decorator.
 
-The ``with`` block is the section that must not be entered twice; the lock itself goes with the transaction, because
-what was written inside is seen by others only then. So:
-
-- Outside a transaction the lock is refused (``NotInTransaction``), above READ COMMITTED too (``StaleSnapshot``).
-- Entering a key whose section is open on this connection, or around the code that started this thread or task with a
-  copy of its context, raises ``LockReentered``; after the block it may be entered again in the same transaction,
-  without a wait.
-- A savepoint that is rolled back gives back the locks that were taken in it. Inside its own section that can only be
-  done by hand (``transaction.savepoint_rollback``); ``HeldLock.verify`` notices.
-- A refusal leaves the transaction usable, and nothing behind: the database function asks in a subtransaction of its
-  own.
-
-Cost: one statement, one flush, with or without a timeout.
+What a section is depends on its scope: ``transactional`` (the lock goes with the transaction that works) or ``fenced``
+(the lock has a connection of its own, and the work verifies it before it commits).
 """
 
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Generic, Literal, TypeVar, overload
 
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import DEFAULT_DB_ALIAS
 
-from locks.counts import Kind, tally
-from locks.errors import BUSY, DEADLOCK, STALE, Busy, LockReentered, NotInTransaction
-from locks.keys import LockKey
-from locks.labels import current_label
+from locks.asks import SCOPES, Ask, Scope, in_order
+from locks.decoration import decorated
+from locks.doors import Door
+from locks.errors import Busy, LockReentered
+from locks.fenced import FencedLock
+from locks.keys import LockKey, Named
+from locks.notes import note_refusal
 from locks.patience import Timeout, milliseconds
-from locks.sections import Block, Sections, begin_block, end_block, refuse_from_inside, sections_of
-from locks.translation import asking, loss, refusal
+from locks.skips import Starving, streaks
+from locks.transactional import HeldLock
 
-SCOPES = ("transaction",)
 PATIENCE = timedelta(seconds=15)
-_REFUSALS = {"busy": BUSY, "deadlock": DEADLOCK, "stale": STALE}
+Key = Named | Callable[..., Named]
+"""A key, or for a decorator a function that finds it in the arguments of a call."""
+Keys = Iterable[LockKey | tuple[int, Named]]
+H = TypeVar("H", bound=HeldLock)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class HeldLock:
-    """A lock that this connection's transaction was granted."""
+@overload
+def advisory_lock(
+    namespace: int,
+    key: Key,
+    timeout: Timeout = PATIENCE,
+    scope: Literal["transaction"] = "transaction",
+    using: str = DEFAULT_DB_ALIAS,
+    shared: bool = False,
+) -> "Section[HeldLock]": ...
 
-    key: LockKey
-    using: str
 
-    def verify(self) -> None:
-        """Raise LockLost where the transaction does not hold the lock any more. One statement."""
-        with asking(self.key, using=self.using), connections[self.using].cursor() as cursor:
-            cursor.execute("SELECT locks_holds(%s::bigint)", [str(self.key.id)])
-            (held,) = cursor.fetchone() or (False,)
-        if not held:
-            raise loss(self.key, self.using)
+@overload
+def advisory_lock(
+    namespace: int,
+    key: Key,
+    timeout: Timeout = PATIENCE,
+    *,
+    scope: Literal["session"],
+    using: str = DEFAULT_DB_ALIAS,
+    shared: bool = False,
+) -> "Section[FencedLock]": ...
 
 
 def advisory_lock(
     namespace: int,
-    key: int | str,
+    key: Key,
     timeout: Timeout = PATIENCE,
-    scope: str = "transaction",
+    scope: Scope = "transaction",
     using: str = DEFAULT_DB_ALIAS,
-) -> AbstractContextManager[HeldLock]:
+    shared: bool = False,
+) -> "Section[Any]":
     """Enter the key's section, waiting for at most ``timeout`` (seconds or a timedelta; 0 never waits).
 
-    Raises LockTimeout, LockDeadlock, LockReentered, NotInTransaction, StaleSnapshot, LockLost; TypeError and
-    ValueError for a namespace, key, timeout or scope that cannot be. One statement.
+    Also ``async with``, and a decorator of functions and coroutine functions, for which ``key`` may be a function of
+    the call's arguments. ``shared`` lets others in who ask shared.
+
+    Raises LockTimeout, LockDeadlock, LockReentered, LockOrder, LockUpgrade, LockKeyCollision, LockTableFull, OnStandby,
+    LockLost; in transaction scope NotInTransaction and StaleSnapshot, in session scope InsideTransaction and
+    PooledSession; TypeError and ValueError for a namespace, key, timeout or scope that cannot be. One statement.
     """
     _refuse_unknown(scope)
-    return _Section(_Ask(LockKey(namespace, key), milliseconds(timeout), using))
+    rest = milliseconds(timeout), scope, shared, using
+    if not callable(key):
+        return Section(_always(Ask((LockKey(namespace, key),), *rest)))
+    return Section(lambda *args, **kwargs: Ask((LockKey(namespace, key(*args, **kwargs)),), *rest), is_fixed=False)
 
 
 def advisory_lock_or_skip(
-    namespace: int, key: int | str, scope: str = "transaction", using: str = DEFAULT_DB_ALIAS
-) -> AbstractContextManager[bool]:
-    """Enter the key's section if nobody holds the key, else skip: the block runs either way and is told. Never waits.
+    namespace: int,
+    key: Named,
+    scope: Scope = "transaction",
+    using: str = DEFAULT_DB_ALIAS,
+    shared: bool = False,
+    starving: Starving | None = None,
+) -> "SectionOrSkip":
+    """Enter the key's section if nobody holds the key, else skip: the block runs either way and is told.
 
-    An open section of this connection counts as busy too. Raises as ``advisory_lock`` does, without LockTimeout and
-    LockReentered.
+    Never waits, but where ``starving`` says after how many skips in a row it does. An open section of this connection
+    counts as busy too. Raises as ``advisory_lock`` does, without LockTimeout and LockReentered.
     """
     _refuse_unknown(scope)
-    return _SectionOrSkip(_Ask(LockKey(namespace, key), 0, using, refused_as="skips"))
+    keys = (LockKey(namespace, key),)
+    return SectionOrSkip(Ask(keys, 0, scope, shared, using, is_skipping=True), starving)
 
 
-def take(key: LockKey, timeout: Timeout = PATIENCE, using: str = DEFAULT_DB_ALIAS) -> HeldLock:
-    """Enter the key's section until the innermost ``atomic`` block ends. One statement.
+@overload
+def advisory_locks(
+    keys: Keys,
+    timeout: Timeout = PATIENCE,
+    scope: Literal["transaction"] = "transaction",
+    using: str = DEFAULT_DB_ALIAS,
+    shared: bool = False,
+) -> "Section[HeldLock]": ...
 
-    Raises as ``advisory_lock`` does.
+
+@overload
+def advisory_locks(
+    keys: Keys,
+    timeout: Timeout = PATIENCE,
+    *,
+    scope: Literal["session"],
+    using: str = DEFAULT_DB_ALIAS,
+    shared: bool = False,
+) -> "Section[FencedLock]": ...
+
+
+def advisory_locks(
+    keys: Keys,
+    timeout: Timeout = PATIENCE,
+    scope: Scope = "transaction",
+    using: str = DEFAULT_DB_ALIAS,
+    shared: bool = False,
+) -> "Section[Any]":
+    """Enter the sections of all keys or of none, within one timeout for them together; given twice is given once.
+
+    They are taken in the declared order: who takes several this way never waits in a circle. Raises as
+    ``advisory_lock`` does. One statement.
     """
-    refuse_from_inside(connections[using], key)
-    return _entered(_Ask(key, milliseconds(timeout), using))
+    patience_ms = milliseconds(timeout)
+    _refuse_unknown(scope)
+    return Section(_always(Ask(in_order(_keys(keys)), patience_ms, scope, shared, using)))
 
 
-class _Section(AbstractContextManager[HeldLock]):
-    """One entry. It is no decorator: shared by calls, threads or coroutines it would protect none of them."""
+def advisory_locks_or_skip(
+    keys: Keys, scope: Scope = "transaction", using: str = DEFAULT_DB_ALIAS, shared: bool = False
+) -> "SectionOrSkip":
+    """Enter the sections of all keys if nobody holds any of them, else skip all. Never waits."""
+    _refuse_unknown(scope)
+    return SectionOrSkip(Ask(in_order(_keys(keys)), 0, scope, shared, using, is_skipping=True), None)
 
-    def __init__(self, ask: "_Ask") -> None:
+
+class Section(Generic[H]):
+    """A section to be entered: once at a time by ``with``; a decorator enters one of its own for every call."""
+
+    def __init__(self, ask: Callable[..., Ask], *, is_fixed: bool = True) -> None:
         self._ask = ask
-        self._entry: tuple[Sections, Block] | None = None
+        self._is_fixed = is_fixed
+        self._door = Door()
 
-    def __enter__(self) -> HeldLock:
-        connection = connections[self._ask.using]
-        refuse_from_inside(connection, self._ask.key)
-        held = _entered(self._ask)
-        self._entry = sections_of(connection), begin_block(connection, self._ask.key)
+    def __call__(self, function: F) -> F:
+        """Return the function inside of the section; refuses a function that goes on after it has returned."""
+        return decorated(function, lambda *args, **kwargs: Section(lambda: self._ask(*args, **kwargs)))
+
+    def __enter__(self) -> H:
+        held: H = self._door.enter(self._now())
         return held
 
     def __exit__(self, *error: object) -> None:
-        if self._entry:
-            sections, block = self._entry
-            self._entry = None
-            sections.leave(self._ask.key)
-            end_block(block)
+        self._door.leave(*error)
+
+    async def __aenter__(self) -> H:
+        held: H = await self._door.aenter(self._now())
+        return held
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._door.aleave(*error)
+
+    def _now(self) -> Ask:
+        if not self._is_fixed:
+            raise TypeError("a key that is a function needs the arguments of a call: it is for decorators")
+        return self._ask()
 
 
-class _SectionOrSkip(AbstractContextManager[bool]):
+class SectionOrSkip:
     """The same, answering whether it was entered. What the block raises is the block's: nothing here surrounds it."""
 
-    def __init__(self, ask: "_Ask") -> None:
+    def __init__(self, ask: Ask, starving: Starving | None) -> None:
         self._ask = ask
-        self._section = _Section(ask)
+        self._starving = starving
+        self._door = Door()
 
     def __enter__(self) -> bool:
         try:
-            self._section.__enter__()
-        except Busy:
-            return False
-        except LockReentered:
-            tally.add(self._ask.refused_as, self._ask.using)
-            return False
-        return True
+            self._door.enter(self._patient_ask())
+        except (Busy, LockReentered) as refusal:
+            return self._skipped(refusal)
+        return self._entered()
 
     def __exit__(self, *error: object) -> None:
-        self._section.__exit__(*error)
+        self._door.leave(*error)
+
+    async def __aenter__(self) -> bool:
+        try:
+            await self._door.aenter(self._patient_ask())
+        except (Busy, LockReentered) as refusal:
+            return self._skipped(refusal)
+        return self._entered()
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._door.aleave(*error)
+
+    def _patient_ask(self) -> Ask:
+        if self._starving and streaks.length(self._ask) >= self._starving.after:
+            return replace(self._ask, patience_ms=milliseconds(self._starving.waits))
+        return self._ask
+
+    def _skipped(self, refusal: Exception) -> bool:
+        if isinstance(refusal, LockReentered):
+            note_refusal(self._ask.keys[0], 0.0, (), self._ask.using, is_skip=True)
+        if self._starving:
+            streaks.add(self._ask)
+        return False
+
+    def _entered(self) -> bool:
+        streaks.end(self._ask)
+        return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """What is asked of the database."""
-
-    key: LockKey
-    patience_ms: int | None
-    using: str
-    refused_as: Kind = "timeouts"
+def _always(ask: Ask) -> Callable[..., Ask]:
+    return lambda *_args, **_kwargs: ask
 
 
-def _entered(ask: _Ask) -> HeldLock:
-    connection = connections[ask.using]
-    require_transaction(connection, str(ask.key))
-    sections = sections_of(connection)
-    # Another thread that shares the connection must not ask between the answer and its entry in the register.
-    with sections.mutex:
-        answer, began_at = _answer(connection, ask)
-        if answer in _REFUSALS:
-            raise refusal(_REFUSALS[answer], ask.key, ask.using, ask.refused_as)
-        sections.enter(connection, ask.key, answer, began_at)
-    return HeldLock(ask.key, ask.using)
-
-
-def _answer(connection: BaseDatabaseWrapper, ask: _Ask) -> tuple[str, datetime]:
-    """Return the database's answer, and when the transaction began: by that it is told from the one before."""
-    # The id as text: the literal of the smallest one is no bigint.
-    question = (str(ask.key.id), ask.key.namespace, ask.patience_ms, current_label().text)
-    with asking(ask.key, using=ask.using), connection.cursor() as cursor:
-        cursor.execute("SELECT locks_ask(%s::bigint, %s, %s, %s), transaction_timestamp()", question)
-        answer: tuple[str, datetime] = cursor.fetchone()
-    return answer
-
-
-def require_transaction(connection: BaseDatabaseWrapper, name: str) -> None:
-    """Raise NotInTransaction where a lock would be gone before the next statement."""
-    if not connection.in_atomic_block and connection.get_autocommit():
-        raise NotInTransaction(f"{name} can only be locked inside a transaction (atomic): it is held until that ends")
+def _keys(keys: Keys) -> list[LockKey]:
+    return [key if isinstance(key, LockKey) else LockKey(*key) for key in keys]
 
 
 def _refuse_unknown(scope: str) -> None:

@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from locks.checks import check_is_postgresql, check_is_recent
+from locks import checks
 
 
 class LocksConfig(AppConfig):
@@ -13,5 +13,9 @@ class LocksConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks."""
-        register(check_is_postgresql)
-        register(check_is_recent, Tags.database)
+        register(checks.check_settings, checks.TAG)
+        register(checks.check_is_postgresql, checks.TAG)
+        register(checks.check_namespaces, checks.TAG)
+        register(checks.check_pools, checks.TAG)
+        register(checks.check_migrate_command, checks.TAG)
+        register(checks.check_servers, checks.TAG, Tags.database)

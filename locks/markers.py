@@ -12,6 +12,8 @@ from locks.keys import LockKey
 _LOW_BITS = 24
 _LOW = 2**_LOW_BITS - 1
 _NAMESPACES = range(1, 128)
+# The bit above the namespace: the lock is its session's, not its transaction's.
+_SESSION_BIT = 7
 # Times are hundredths of a second, modulo 2**32.
 _TICKS = 2**32
 _PER_SECOND = 100
@@ -66,12 +68,20 @@ class SeenLock:
     """Since it was granted; None while it is not, or where nobody noted when."""
     wait_seconds: float | None
     is_marked: bool
+    is_session: bool = False
+    """Whether it is held to the end of its session, by its own marker."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Marker:
     namespace: int
+    is_session: bool
     age: float
+
+    @classmethod
+    def read(cls, row: RawLock) -> "_Marker":
+        above = row.classid >> _LOW_BITS
+        return cls(above % (1 << _SESSION_BIT), bool(above >> _SESSION_BIT), _age(row))
 
 
 _Slot = tuple[int | None, int]
@@ -86,7 +96,7 @@ def read_locks(rows: Iterable[RawLock]) -> list[SeenLock]:
     locks = []
     for row in rows:
         if _is_marker(row, slots):
-            markers[row.pid, row.classid & _LOW].append(_Marker(row.classid >> _LOW_BITS, _age(row)))
+            markers[row.pid, row.classid & _LOW].append(_Marker.read(row))
         else:
             locks.append(row)
     # Who had to wait has a marker for the wait and one for the grant: the newest is the one that counts.
@@ -101,7 +111,13 @@ def _seen(row: RawLock, own: _Marker | None, holder: _Marker | None) -> SeenLock
     namespace = marker.namespace if marker else None
     held = own.age if own and row.granted else None
     return SeenLock(
-        row, namespace, _key(row, namespace), held, None if row.granted else _waited(row, own), own is not None
+        row,
+        namespace,
+        _key(row, namespace),
+        held,
+        None if row.granted else _waited(row, own),
+        own is not None,
+        bool(own and own.is_session),
     )
 
 
@@ -122,7 +138,7 @@ def _is_marker(row: RawLock, slots: set[_Slot]) -> bool:
         not row.is_one_number
         and row.granted
         and row.mode == "ShareLock"
-        and row.classid >> _LOW_BITS in _NAMESPACES
+        and (row.classid >> _LOW_BITS) % (1 << _SESSION_BIT) in _NAMESPACES
         and (row.pid, row.classid & _LOW) in slots
     )
 

@@ -4,10 +4,12 @@ from typing import Any, ClassVar, TypeVar
 
 from django.db import OperationalError, connections, models, transaction
 
-from locks.advisory import PATIENCE, require_transaction, take
+from locks.advisory import PATIENCE
+from locks.asks import Ask
 from locks.errors import BUSY, RowBusy, sqlstate
 from locks.keys import LockKey
-from locks.patience import Timeout
+from locks.patience import Timeout, milliseconds
+from locks.transactional import require_transaction, take
 
 M = TypeVar("M", bound=models.Model)
 
@@ -29,7 +31,7 @@ class LockingQuerySet(models.QuerySet[M]):
         model's DoesNotExist.
         """
         using = self._written_to()
-        take(self.lock_key(pk), timeout, using)
+        take(Ask((self.lock_key(pk),), milliseconds(timeout), "transaction", shared=False, using=using))
         # A statement of its own: one that also took the lock would show the row as it was before the wait.
         return self.using(using).get(pk=pk)
 

@@ -14,6 +14,7 @@ context, would wait for whoever waits for it. The context knows which blocks it 
 """
 
 import threading
+from collections.abc import Collection, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from weakref import WeakKeyDictionary, ref
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from locks.errors import LockReentered
+from locks.errors import LockOrder, LockReentered
 from locks.keys import LockKey
 
 _of_connection: WeakKeyDictionary[BaseDatabaseWrapper, "Sections"] = WeakKeyDictionary()
@@ -37,22 +38,26 @@ class Sections:
         self._entered: dict[int, str | None] = {}
         self._began_at: datetime | None = None
 
-    def enter(self, connection: BaseDatabaseWrapper, key: LockKey, answer: str, began_at: datetime) -> None:
-        """Note a section of a key that the database has just granted. LockReentered where one is open.
+    def enter(
+        self, connection: BaseDatabaseWrapper, keys: Iterable[LockKey], again: Collection[int], began_at: datetime
+    ) -> None:
+        """Note a section of keys that the database has just granted. LockReentered where one of them is open.
 
-        ``answer`` is the database's: 'again' where the transaction, which began then, held this key before, be it
-        taken by SQL of others. What an earlier transaction entered is over.
+        ``again`` are the ids that the transaction, which began then, held before, be they taken by SQL of others. What
+        an earlier transaction entered is over.
         """
         if began_at != self._began_at:
             self._entered.clear()
             self._began_at = began_at
-        if answer == "again" and self._inside(connection, key):
-            raise LockReentered(f"{key} is already entered on this connection")
-        self._entered[key.id] = _innermost_savepoint(connection)
+        for key in keys:
+            if key.id in again and self._inside(connection, key):
+                raise LockReentered(f"{key} is already entered on this connection")
+        self._entered.update(dict.fromkeys((key.id for key in keys), _innermost_savepoint(connection)))
 
-    def leave(self, key: LockKey) -> None:
+    def leave(self, keys: Iterable[LockKey]) -> None:
         """End the section."""
-        self._entered.pop(key.id, None)
+        for key in keys:
+            self._entered.pop(key.id, None)
 
     def _inside(self, connection: BaseDatabaseWrapper, key: LockKey) -> bool:
         if key.id not in self._entered:
@@ -67,17 +72,19 @@ class Block:
     which was never left ends with whoever entered it.
     """
 
-    connection: BaseDatabaseWrapper
-    key: LockKey
+    using: str
+    connection: BaseDatabaseWrapper | None
+    """None for a lock that has a connection of its own."""
+    keys: Collection[LockKey]
     is_open: bool = True
 
 
 _blocks: ContextVar[tuple[ref[Block], ...]] = ContextVar("blocks", default=())
 
 
-def begin_block(connection: BaseDatabaseWrapper, key: LockKey) -> Block:
+def begin_block(using: str, connection: BaseDatabaseWrapper | None, keys: Collection[LockKey]) -> Block:
     """Note in this context that it is inside of a section from now on."""
-    block = Block(connection, key)
+    block = Block(using, connection, keys)
     _blocks.set((*map(ref, _open_blocks()), ref(block)))
     return block
 
@@ -88,19 +95,28 @@ def end_block(block: Block) -> None:
     _blocks.set(tuple(map(ref, _open_blocks())))
 
 
-def refuse_from_inside(connection: BaseDatabaseWrapper, key: LockKey) -> None:
-    """Raise LockReentered where this context is inside of the key's section on another connection to the database."""
-    if any(block.key == key and _is_elsewhere(block.connection, connection) for block in _open_blocks()):
-        raise LockReentered(f"{key} is already entered by the code that this code was started from")
+def refuse_from_inside(
+    using: str, connection: BaseDatabaseWrapper | None, keys: Collection[LockKey], *, is_waiting: bool
+) -> None:
+    """Refuse what this context could only wait for in vain, or in a circle: what the server does not see, because the
+    locks are on different connections to the database.
+
+    Raises LockReentered where it is inside of a section of one of the keys, and LockOrder where it would wait for a
+    higher namespace inside of a section of a lower one.
+    """
+    for block in _open_blocks():
+        if block.using != using or (block.connection is connection and connection is not None):
+            continue
+        for key in keys:
+            if key in block.keys:
+                raise LockReentered(f"{key} is already entered by the code that this code was started from")
+            if is_waiting and any(key.namespace > held.namespace for held in block.keys):
+                raise LockOrder(f"{key} must be taken before {min(block.keys, key=lambda held: held.namespace)}")
 
 
 def _open_blocks() -> list[Block]:
     blocks = (known() for known in _blocks.get())
     return [block for block in blocks if block and block.is_open]
-
-
-def _is_elsewhere(one: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> bool:
-    return one is not other and one.alias == other.alias
 
 
 def sections_of(connection: BaseDatabaseWrapper) -> Sections:

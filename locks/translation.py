@@ -1,72 +1,104 @@
-"""Asking the database for a lock: its errors become ours, and what went badly is counted."""
+"""The database's errors become ours, be the lock asked for by us or inside a database function of others."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
-from locks.counts import Kind, tally
 from locks.errors import (
     BUSY,
+    COLLISION,
     DEADLOCK,
+    FULL,
+    ORDER,
     STALE,
+    STANDBY,
+    UPGRADE,
     AdvisoryLockError,
     LockDeadlock,
-    LockLost,
+    LockKeyCollision,
+    LockOrder,
+    LockTableFull,
     LockTimeout,
+    LockUpgrade,
+    OnStandby,
     StaleSnapshot,
     connection_ended,
+    detail,
     sqlstate,
 )
+from locks.holders import Holder, held_by, read_holders
 from locks.keys import LockKey
+from locks.notes import loss, note_hold, note_refusal, note_wait
 
-_LONG_WAIT_SECONDS = 1.0
-_OURS: dict[str, type[AdvisoryLockError]] = {BUSY: LockTimeout, DEADLOCK: LockDeadlock, STALE: StaleSnapshot}
-_SAID = {
-    BUSY: "{} is held elsewhere and was not granted in time",
-    DEADLOCK: "waiting for {} would have closed a circle of transactions",
-    STALE: "{} protects nothing above READ COMMITTED: rows read under it may be older than the lock",
+_OURS: dict[str, tuple[type[AdvisoryLockError], str]] = {
+    DEADLOCK: (LockDeadlock, "waiting for {} would have closed a circle of transactions"),
+    STALE: (StaleSnapshot, "{} protects nothing above READ COMMITTED: rows read under it may be older than the lock"),
+    STANDBY: (OnStandby, "{} was asked of a standby, whose locks exclude nobody on the primary"),
+    FULL: (LockTableFull, "{} was not asked for: the server's lock table is too full"),
+    ORDER: (LockOrder, "{} must be taken before the locks of lower namespaces that are held already"),
+    UPGRADE: (LockUpgrade, "{} is held shared by this transaction and cannot be had alone"),
+    COLLISION: (LockKeyCollision, "{} has the number of another name"),
 }
 
 
-@contextmanager
-def asking(key: LockKey, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
-    """Surround a statement that asks for the lock, be it inside another database function (``locks_take``).
+@dataclass(slots=True)
+class Asked:
+    """A statement that asks for a lock, while it runs."""
 
-    Raises LockTimeout, LockDeadlock, StaleSnapshot and LockLost for what the database says; every other error passes
-    unchanged.
+    waited: float | None = None
+    """Seconds; to be set by who knows better than the clock around the statement."""
+
+
+@contextmanager
+def asking(key: LockKey, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[Asked]:
+    """Surround a statement in which a database function asks for the lock (``locks_take``), and ends what it does.
+
+    Raises what ``advisory_lock`` raises for what the database says; every other error passes unchanged.
     """
-    started = time.monotonic()
+    asked = Asked()
+    began = time.monotonic()
+    with translated(key, using, began):
+        yield asked
+    seconds = time.monotonic() - began
+    if asked.waited is None:
+        note_wait((key,), seconds, using)
+    else:
+        note_wait((key,), asked.waited, using)
+        note_hold((key,), seconds - asked.waited, using)
+
+
+@contextmanager
+def translated(key: LockKey, using: str, began: float) -> Iterator[None]:
+    """Surround a statement about the lock: the database's errors become ours."""
     try:
         yield
     except Error as error:
-        ours = _ours(error, key, using)
-        if ours is None:
-            raise
-        raise ours from error
-    finally:
-        if time.monotonic() - started > _LONG_WAIT_SECONDS:
-            tally.add("waits_over_1s", using)
+        state = sqlstate(error)
+        if state == BUSY:
+            raise busy(key, time.monotonic() - began, read_holders(detail(error)), using) from error
+        if state in _OURS:
+            raise refusal(state, key) from error
+        if connection_ended(error) or _closed(using):
+            raise loss(key, using) from error
+        raise
 
 
-def refusal(state: str, key: LockKey, using: str, counted_as: Kind = "timeouts") -> AdvisoryLockError:
-    """Return our error for an SQLSTATE that refuses a lock; a busy lock is counted."""
-    if state == BUSY:
-        tally.add(counted_as, using)
-    return _OURS[state](_SAID[state].format(key))
+def busy(
+    key: LockKey, seconds: float, holders: tuple[Holder, ...], using: str, *, is_skip: bool = False
+) -> LockTimeout:
+    """Return the error for a key that was busy for so long, and remember it."""
+    note_refusal(key, seconds, holders, using, is_skip=is_skip)
+    by = f"; it is held by {held_by(holders)}" if holders else ""
+    return LockTimeout(f"{key} is held elsewhere and was not granted within {seconds:.2f} s{by}", holders)
 
 
-def loss(key: LockKey, using: str) -> LockLost:
-    """Return the error for a lock that does not hold any more, counted."""
-    tally.add("lost", using)
-    return LockLost(f"{key} does not hold any more")
-
-
-def _ours(error: Error, key: LockKey, using: str) -> AdvisoryLockError | None:
-    if sqlstate(error) in _OURS:
-        return refusal(sqlstate(error), key, using)
-    return loss(key, using) if connection_ended(error) or _closed(using) else None
+def refusal(state: str, key: LockKey) -> AdvisoryLockError:
+    """Return our error for an SQLSTATE that refuses a lock for another reason than that it is busy."""
+    ours, said = _OURS[state]
+    return ours(said.format(key))
 
 
 def _closed(using: str) -> bool:

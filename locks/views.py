@@ -1,8 +1,12 @@
 """The lock monitor over HTTP: as JSON, and as a page that refreshes itself."""
 
+from datetime import timedelta
+from typing import Any
+
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views import View
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -10,8 +14,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from locks.errors import MonitorTimeout
+from locks.history import minutes_since
 from locks.monitor import snapshot
+from locks.picture import MINUTES, draw
+from locks.snapshots import Lock, Snapshot
 from locks.wait_tree import wait_trees
+
+_MOST_ROWS = 100
+_MOST_INCIDENTS = 20
 
 
 class MonitorBusy(APIException):
@@ -36,7 +46,10 @@ class LocksView(APIView):
 
 
 class LocksPage(LoginRequiredMixin, View):
-    """`/locks/`: the wait trees. With ``?part`` only what changes, for the page's own refreshing."""
+    """`/locks/`: who is in whose way, and how it was lately.
+
+    With ``?part`` only what changes, for the page's own refreshing.
+    """
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Render the page, with 503 where the database does not answer in time."""
@@ -45,6 +58,23 @@ class LocksPage(LoginRequiredMixin, View):
             seen = snapshot()
         except MonitorTimeout as error:
             return render(request, template, {"failure": str(error)}, status=503)
-        trees = wait_trees(seen)
-        jams = [list(tree.with_depth()) for tree in trees if tree.children]
-        return render(request, template, {"snapshot": seen, "jams": jams})
+        return render(request, template, _shown(seen))
+
+
+def _shown(seen: Snapshot) -> dict[str, Any]:
+    """Return what the page is made of."""
+    now = timezone.now()
+    return {
+        "snapshot": seen,
+        "jams": [tree for tree in wait_trees(seen) if tree.children],
+        "rows": sorted(seen.locks, key=_urgency)[:_MOST_ROWS],
+        "picture": draw(minutes_since(now - timedelta(minutes=MINUTES)), now),
+        "incidents": seen.incidents[:_MOST_INCIDENTS],
+    }
+
+
+def _urgency(lock: Lock) -> int:
+    """Return what comes first: who waits or is in the way, then what nobody accounts for, then the rest."""
+    if not lock.seen.raw.granted or lock.blocks:
+        return 0
+    return 1 if lock.ghost else 2

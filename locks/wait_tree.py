@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from locks.durations import duration
+from locks.markers import Tag
 from locks.snapshots import Lock, Session, Snapshot
 
 
@@ -29,7 +31,29 @@ class Node:
     @property
     def is_idle(self) -> bool:
         """Whether its transaction is open while nothing is being done in it."""
-        return self.session.state.startswith("idle in transaction")
+        return self.session.is_idle
+
+    @property
+    def in_the_way(self) -> tuple[Lock, ...]:
+        """The locks of it that others wait for."""
+        return tuple(lock for lock in self.holds if lock.blocks)
+
+    @property
+    def since(self) -> str:
+        """For how long it has been in the way at most, for a person: since it got what others wait for."""
+        known = [lock.seen.held_seconds for lock in self.in_the_way if lock.seen.held_seconds is not None]
+        return duration(max(known)) if known else f"at most {duration(self.session.transaction_seconds)}"
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds: the longest wait for an advisory lock behind this session, at any depth."""
+        waits = [child.waits_for.seen.wait_seconds or 0.0 for child in self.children if child.waits_for]
+        return max([*waits, *(child.longest_wait for child in self.children)], default=0.0)
+
+    @property
+    def longest(self) -> str:
+        """The longest wait behind it, for a person."""
+        return duration(self.longest_wait)
 
     def with_depth(self, depth: int = 0) -> Iterator[tuple[int, "Node"]]:
         """Yield this node and all below it with their depth, in reading order."""
@@ -55,6 +79,7 @@ class _Forest:
     def __init__(self, snapshot: Snapshot) -> None:
         self.sessions = snapshot.sessions
         self.held: dict[int, list[Lock]] = defaultdict(list)
+        self.tags: set[tuple[int, Tag]] = set()
         self.waits: dict[int, Lock] = {}
         for lock in snapshot.locks:
             self._note(lock.seen.raw.pid or 0, lock)
@@ -73,6 +98,7 @@ class _Forest:
     def _note(self, pid: int, lock: Lock) -> None:
         if lock.seen.raw.granted:
             self.held[pid].append(lock)
+            self.tags.add((pid, lock.seen.raw.tag))
         else:
             self.waits[pid] = lock
 
@@ -80,7 +106,7 @@ class _Forest:
         """Return the session that is in the way: who holds what is waited for, not who is ahead in the queue."""
         in_the_way = [other for other in self.sessions[pid].blocked_by if other in self.sessions]
         wanted = self.waits[pid].seen.raw.tag if pid in self.waits else None
-        holders = [other for other in in_the_way if any(lock.seen.raw.tag == wanted for lock in self.held[other])]
+        holders = [other for other in in_the_way if (other, wanted) in self.tags]
         return next(iter(holders or in_the_way), None)
 
 

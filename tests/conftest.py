@@ -6,6 +6,8 @@ from django.apps import apps
 from django.db import connection
 from django.test import TransactionTestCase
 
+from locks.dedicated import close_kept
+
 # Made by the migrations; nothing that a test writes belongs to them.
 KEPT = {"django_content_type", "auth_permission"}
 
@@ -30,3 +32,10 @@ def _quick_teardown():
     TransactionTestCase._fixture_teardown = _empty_tables
     yield
     TransactionTestCase._fixture_teardown = before
+
+
+@pytest.fixture(autouse=True)
+def _no_session_is_kept():
+    """A database can not be dropped, nor emptied, while a connection for locks stands open."""
+    yield
+    close_kept()

@@ -91,8 +91,9 @@ DECLARE
   ids bigint[] := '{}';
   item jsonb;
   the_id bigint;
+  waited_ms integer := 0;
 BEGIN
-  PERFORM locks_take(lock_id, lock_namespace, patience_ms, label);
+  waited_ms := locks_take(lock_id, lock_namespace, patience_ms, label);
 
   IF token IS NOT NULL THEN
     SELECT id INTO the_host FROM agents_host WHERE token_digest = token AND revoked_at IS NULL;
@@ -248,7 +249,8 @@ BEGIN
       x.before, x.after, x.trigger, x.reason, row_version + 1, at
     FROM jsonb_to_recordset(plan->'moves') AS x(command integer, before text, after text, trigger text, reason text);
   END IF;
-  RETURN jsonb_build_object('written', true, 'host', the_host, 'situation', agents_situation(the_agent));
+  RETURN jsonb_build_object(
+    'written', true, 'host', the_host, 'situation', agents_situation(the_agent), 'waited_ms', waited_ms);
 END $$;
 """
 

@@ -1,38 +1,43 @@
 """The lock as database functions, so that Python and other PL/pgSQL code take it alike and in one flush.
 
 What other code may call
-    locks_take(lock_id bigint, namespace integer, patience_ms integer, label text) RETURNS void
+    locks_take(lock_id bigint, namespace integer, patience_ms integer, label text, shared boolean) RETURNS integer
         Take the lock until the transaction (or the savepoint that it was taken in) ends, then go on; statements after
         it in the same function see what was committed while it waited. Taking what is held already returns at once.
-        ``patience_ms``: 0 never waits, NULL leaves the session's own ``lock_timeout`` in charge. Raises 55P03 (busy
-        for longer than the patience), 40P01 (deadlock) and 25000 (isolation above READ COMMITTED).
-    locks_try(lock_id bigint, namespace integer, label text) RETURNS boolean
-        The same, never waiting: false when it is busy, and then nothing has changed.
-    locks_ask(lock_id bigint, namespace integer, patience_ms integer, label text) RETURNS text
-        ``locks_take`` with answers instead of errors, in a subtransaction of its own, so that a refusal harms nothing:
-        'taken', 'again' (this transaction held it already), 'busy', 'deadlock', 'stale'.
+        ``patience_ms``: 0 never waits, NULL leaves the session's own ``lock_timeout`` in charge. ``shared`` (false
+        where it is left out) lets others in who ask shared. Returns the milliseconds that it waited. Raises 55P03
+        (busy for longer than the patience; the detail names the holders as JSON), 40P01 (deadlock), 25000 (isolation
+        above READ COMMITTED), 25006 (on a standby), LK001 (a higher namespace waited for under a lower one), LK002
+        (held shared, asked for alone).
     locks_holds(lock_id bigint) RETURNS boolean
         Whether this transaction holds it, by its own account.
+    locks_ask(...) is Python's own way: many keys, all or none, and answers instead of errors.
 
 Arguments from Python: ``str(LockKey(namespace, key).id)`` (as text: the literal -2**63 is no bigint),
 ``int(namespace)``, whole milliseconds, ``Label(holder, correlation_id).text``.
 
 How it works
-    * ``locks.held`` is a transaction-local setting with the ids that the transaction holds. It lives exactly as long
-      as the locks do: it goes with a savepoint that is rolled back, and with the transaction.
+    * ``locks.held`` is a transaction-local setting with the ids that the transaction holds (an s before those that it
+      holds shared), ``locks.lowest`` the lowest namespace among them. They live exactly as long as the locks do: they
+      go with a savepoint that is rolled back, and with the transaction.
     * Beside the lock stands a shared two-integer lock, the marker. classid: the namespace (7 bits above) and the
       lower 24 bits of the id; objid: the instant in hundredths of a second, modulo 2**32. It lets the monitor see
       namespace and times without a row being written. The first is taken before the lock, so that a waiter has one
       too and a holder is never without; who had to wait takes a second when the lock is granted. The sign bit of
-      classid is left for another scope.
+      classid says session scope (``0003_sessions.py``).
     * ``lock_timeout`` counts from the moment a lock is waited for, so setting it in the same statement works.
     * All settings are transaction-local: nothing outlives the transaction, and ``lock_timeout`` not even the call.
 """
 
 from django.db import migrations
 
-FUNCTIONS = """
+SEEING = """
 -- Assignments and not PERFORM wherever there is a value: PL/pgSQL evaluates them without the executor.
+
+CREATE FUNCTION locks_ticks() RETURNS bigint
+LANGUAGE sql VOLATILE AS $body$
+    SELECT (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 100)::bigint
+$body$;
 
 CREATE FUNCTION locks_mark(lock_id bigint, namespace integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $body$
@@ -45,100 +50,235 @@ BEGIN
 END
 $body$;
 
-CREATE FUNCTION locks_wait(lock_id bigint, patience_ms integer) RETURNS void
+CREATE FUNCTION locks_holders(lock_id bigint) RETURNS jsonb
+LANGUAGE sql VOLATILE AS $body$
+    WITH forgotten AS MATERIALIZED (
+        SELECT pg_catalog.pg_stat_clear_snapshot()
+    ), seen AS MATERIALIZED (
+        SELECT pid, mode, classid::bigint, objid::bigint, objsubid FROM pg_catalog.pg_locks
+        WHERE locktype = 'advisory' AND granted
+          AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+    ), held AS (
+        SELECT DISTINCT pid FROM seen
+        WHERE objsubid = 1 AND classid = (lock_id >> 32) & 4294967295 AND objid = lock_id & 4294967295
+    ), marked AS (
+        -- Who had to wait has two markers: the newest is of the grant.
+        SELECT pid, min((locks_ticks() - objid) & 4294967295) / 100.0 AS seconds FROM seen
+        WHERE objsubid = 2 AND mode = 'ShareLock' AND classid & 16777215 = lock_id & 16777215 GROUP BY pid
+    )
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+        'pid', held.pid, 'label', coalesce(activity.application_name, ''),
+        'held_seconds', CASE WHEN seconds < 21474836 THEN seconds ELSE 0 END) ORDER BY held.pid), '[]')
+    FROM forgotten, held LEFT JOIN marked USING (pid) LEFT JOIN pg_catalog.pg_stat_activity AS activity USING (pid)
+$body$;
+
+CREATE FUNCTION locks_room(OUT taken bigint, OUT nominal bigint)
+LANGUAGE sql VOLATILE AS $body$
+    SELECT (SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT fastpath AND locktype <> 'virtualxid'),
+           current_setting('max_locks_per_transaction')::bigint
+           * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)
+$body$;
+"""
+
+TAKING = """
+CREATE FUNCTION locks_wait(lock_id bigint, patience_ms integer, shared boolean) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
+    began timestamptz := pg_catalog.clock_timestamp();
     usual_timeout text := pg_catalog.current_setting('lock_timeout');
 BEGIN
-    IF patience_ms <= 0 THEN
-        RAISE EXCEPTION 'advisory lock % is held elsewhere', lock_id USING ERRCODE = 'lock_not_available';
-    END IF;
     IF patience_ms IS NOT NULL THEN
         PERFORM pg_catalog.set_config('lock_timeout', patience_ms::text, true);
     END IF;
-    PERFORM pg_catalog.pg_advisory_xact_lock(lock_id);
+    IF shared THEN
+        PERFORM pg_catalog.pg_advisory_xact_lock_shared(lock_id);
+    ELSE
+        PERFORM pg_catalog.pg_advisory_xact_lock(lock_id);
+    END IF;
     PERFORM pg_catalog.set_config('lock_timeout', usual_timeout, true);
+    RETURN pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - began) * 1000;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RAISE EXCEPTION 'advisory lock % was not granted in time', lock_id
+            USING ERRCODE = 'lock_not_available', DETAIL = locks_holders(lock_id)::text;
 END
 $body$;
 
 CREATE FUNCTION locks_holds(lock_id bigint) RETURNS boolean
 LANGUAGE sql STABLE AS $body$
-    SELECT pg_catalog.strpos(coalesce(pg_catalog.current_setting('locks.held', true), ''), ' ' || lock_id || ' ') > 0
+    SELECT coalesce(pg_catalog.current_setting('locks.held', true), '') ~ (' s?' || lock_id || ' ')
 $body$;
 
-CREATE FUNCTION locks_take(lock_id bigint, namespace integer, patience_ms integer, label text) RETURNS void
+CREATE FUNCTION locks_take(
+    lock_id bigint, namespace integer, patience_ms integer, label text, shared boolean DEFAULT false
+) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
     held text := coalesce(pg_catalog.current_setting('locks.held', true), '');
+    lowest integer := nullif(pg_catalog.current_setting('locks.lowest', true), '');
     this text := ' ' || lock_id || ' ';
+    this_shared text := ' s' || lock_id || ' ';
     setting text;
-    marked boolean;
+    granted boolean;
+    waited_ms integer := 0;
 BEGIN
     -- A snapshot that is older than the lock would show the rows as they were before the last holder changed them.
     IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
         RAISE EXCEPTION 'an advisory lock protects nothing above READ COMMITTED'
             USING ERRCODE = 'invalid_transaction_state';
     END IF;
+    IF pg_catalog.pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'an advisory lock of a standby excludes nobody on the primary'
+            USING ERRCODE = 'read_only_sql_transaction';
+    END IF;
     IF label IS NOT NULL THEN
         setting := pg_catalog.set_config('application_name', label, true);
     END IF;
-    IF pg_catalog.strpos(held, this) > 0 THEN
-        RETURN;
+    IF pg_catalog.strpos(held, this) > 0 OR (shared AND pg_catalog.strpos(held, this_shared) > 0) THEN
+        RETURN 0;
+    END IF;
+    IF pg_catalog.strpos(held, this_shared) > 0 THEN
+        RAISE EXCEPTION 'advisory lock % is held shared by this transaction', lock_id USING ERRCODE = 'LK002';
+    END IF;
+    -- Who does not wait closes no circle.
+    IF held <> '' AND namespace > lowest AND patience_ms IS DISTINCT FROM 0 THEN
+        RAISE EXCEPTION 'advisory lock % is of namespace %, and one of namespace % is held already',
+            lock_id, namespace, lowest USING ERRCODE = 'LK001';
     END IF;
     -- A holder that is frozen between two statements is ended by the server, where nobody has set a limit.
     IF held = '' AND pg_catalog.current_setting('idle_in_transaction_session_timeout') = '0' THEN
         setting := pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', true);
     END IF;
-    marked := locks_mark(lock_id, namespace);
+    granted := locks_mark(lock_id, namespace);
     -- Trying fails while anybody is queued for it, so nobody is overtaken.
-    IF NOT pg_catalog.pg_try_advisory_xact_lock(lock_id) THEN
-        PERFORM locks_wait(lock_id, patience_ms);
-        marked := locks_mark(lock_id, namespace);
+    IF shared THEN
+        granted := pg_catalog.pg_try_advisory_xact_lock_shared(lock_id);
+    ELSE
+        granted := pg_catalog.pg_try_advisory_xact_lock(lock_id);
     END IF;
-    setting := pg_catalog.set_config('locks.held', held || this, true);
-END
-$body$;
-
-CREATE FUNCTION locks_ask(lock_id bigint, namespace integer, patience_ms integer, label text) RETURNS text
-LANGUAGE plpgsql VOLATILE AS $body$
-DECLARE
-    was_held boolean := locks_holds(lock_id);
-BEGIN
-    PERFORM locks_take(lock_id, namespace, patience_ms, label);
-    RETURN CASE WHEN was_held THEN 'again' ELSE 'taken' END;
-EXCEPTION
-    WHEN lock_not_available THEN RETURN 'busy';
-    WHEN deadlock_detected THEN RETURN 'deadlock';
-    WHEN invalid_transaction_state THEN RETURN 'stale';
-END
-$body$;
-
-CREATE FUNCTION locks_try(lock_id bigint, namespace integer, label text) RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $body$
-BEGIN
-    PERFORM locks_take(lock_id, namespace, 0, label);
-    RETURN true;
-EXCEPTION
-    WHEN lock_not_available THEN RETURN false;
+    IF NOT granted AND patience_ms <= 0 THEN
+        RAISE EXCEPTION 'advisory lock % is held elsewhere', lock_id USING ERRCODE = 'lock_not_available';
+    ELSIF NOT granted THEN
+        waited_ms := locks_wait(lock_id, patience_ms, shared);
+        granted := locks_mark(lock_id, namespace);
+    END IF;
+    setting := pg_catalog.set_config('locks.held', held || CASE WHEN shared THEN this_shared ELSE this END, true);
+    setting := pg_catalog.set_config('locks.lowest', least(lowest, namespace)::text, true);
+    RETURN waited_ms;
 END
 $body$;
 """
 
-NO_FUNCTIONS = """
-DROP FUNCTION locks_try(bigint, integer, text);
-DROP FUNCTION locks_ask(bigint, integer, integer, text);
-DROP FUNCTION locks_take(bigint, integer, integer, text);
+ASKING = """
+CREATE FUNCTION locks_left(patience_ms integer, began timestamptz) RETURNS integer
+LANGUAGE sql VOLATILE AS $body$
+    SELECT greatest(0, patience_ms - (date_part('epoch', clock_timestamp() - began) * 1000)::integer)
+    WHERE patience_ms IS NOT NULL
+$body$;
+
+-- Takes all or none, in the order in which they are given: the refusal's SQLSTATE (NULL where all were taken), which
+-- of them, who held it; the ids that the transaction held before; the wait. ``fullest``: refuse (53200) where more
+-- than this share of the server's lock table is taken; NULL does not look.
+CREATE FUNCTION locks_ask(
+    ids bigint[], namespaces integer[], names text[], patience_ms integer, label text, shared boolean,
+    fullest double precision, telling boolean,
+    OUT refusal text, OUT refused integer, OUT holders jsonb, OUT again bigint[], OUT waited_ms integer
+)
+LANGUAGE plpgsql VOLATILE AS $body$
+DECLARE
+    began timestamptz := pg_catalog.clock_timestamp();
+    held text := coalesce(pg_catalog.current_setting('locks.held', true), '');
+    left_ms integer := patience_ms;
+    detail text;
+BEGIN
+    waited_ms := 0;
+    again := '{}';
+    PERFORM locks_refuse_when_full(fullest);
+    FOR position IN 1 .. pg_catalog.cardinality(ids) LOOP
+        refused := position;
+        IF held <> '' AND locks_holds(ids[position]) THEN
+            again := again || ids[position];
+        END IF;
+        IF position > 1 THEN
+            left_ms := locks_left(patience_ms, began);
+        END IF;
+        waited_ms := waited_ms + locks_take(ids[position], namespaces[position], left_ms, label, shared);
+        IF names[position] IS NOT NULL THEN
+            PERFORM locks_name_key(ids[position], namespaces[position], names[position], NOT shared);
+        END IF;
+    END LOOP;
+    refused := NULL;
+EXCEPTION
+    -- What was taken before goes with this block's own subtransaction.
+    WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR read_only_sql_transaction
+        OR out_of_memory OR SQLSTATE 'LK001' OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' THEN
+        GET STACKED DIAGNOSTICS refusal = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
+        waited_ms := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - began) * 1000;
+        IF refusal = '55P03' AND telling THEN
+            holders := CASE WHEN detail LIKE '[%' THEN detail::jsonb ELSE locks_holders(ids[refused]) END;
+        END IF;
+END
+$body$;
+
+CREATE FUNCTION locks_refuse_when_full(fullest double precision) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $body$
+BEGIN
+    IF fullest IS NOT NULL AND (SELECT taken > nominal * fullest FROM locks_room()) THEN
+        RAISE EXCEPTION 'the lock table of the server is too full' USING ERRCODE = 'out_of_memory';
+    END IF;
+END
+$body$;
+"""
+
+NAMING = """
+-- Two names with one number would be one lock. Who holds the lock alone looks and writes alone; who shares it only
+-- looks, because writing would have to wait for the others.
+CREATE TABLE locks_name (
+    lock_id bigint PRIMARY KEY, namespace integer NOT NULL, name text NOT NULL, seen_on date NOT NULL
+);
+
+CREATE FUNCTION locks_name_key(the_id bigint, the_namespace integer, the_name text, alone boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $body$
+DECLARE
+    known record;
+BEGIN
+    SELECT namespace, name, seen_on INTO known FROM locks_name WHERE lock_id = the_id;
+    IF FOUND AND (known.namespace, known.name) IS DISTINCT FROM (the_namespace, the_name) THEN
+        RAISE EXCEPTION 'the number % belongs to another name', the_id USING ERRCODE = 'LK003';
+    END IF;
+    IF NOT alone OR pg_catalog.current_setting('transaction_read_only')::boolean THEN
+        RETURN;
+    END IF;
+    IF known.seen_on IS NULL THEN
+        INSERT INTO locks_name VALUES (the_id, the_namespace, the_name, current_date) ON CONFLICT DO NOTHING;
+    ELSIF known.seen_on < current_date THEN
+        UPDATE locks_name SET seen_on = current_date WHERE lock_id = the_id;
+    END IF;
+END
+$body$;
+"""
+
+NOTHING = """
+DROP TABLE locks_name;
+DROP FUNCTION locks_name_key(bigint, integer, text, boolean);
+DROP FUNCTION locks_refuse_when_full(double precision);
+DROP FUNCTION locks_ask(bigint[], integer[], text[], integer, text, boolean, double precision, boolean);
+DROP FUNCTION locks_left(integer, timestamptz);
+DROP FUNCTION locks_take(bigint, integer, integer, text, boolean);
 DROP FUNCTION locks_holds(bigint);
-DROP FUNCTION locks_wait(bigint, integer);
+DROP FUNCTION locks_wait(bigint, integer, boolean);
+DROP FUNCTION locks_room();
+DROP FUNCTION locks_holders(bigint);
 DROP FUNCTION locks_mark(bigint, integer);
+DROP FUNCTION locks_ticks();
 """
 
 
 class Migration(migrations.Migration):
-    """Create the functions; they need no table."""
+    """Create the functions, and the table of names."""
 
     initial = True
 
     dependencies = []
 
-    operations = [migrations.RunSQL(FUNCTIONS, reverse_sql=NO_FUNCTIONS)]
+    operations = [migrations.RunSQL(SEEING + TAKING + ASKING + NAMING, reverse_sql=NOTHING)]

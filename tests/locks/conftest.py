@@ -20,7 +20,7 @@ def no_lock_is_left(request, django_db_blocker):
 def tally(monkeypatch):
     """The process's counts, from nothing for each test; they are written when they are told to."""
     own = Tally(timedelta(hours=1))
-    for module in ("advisory", "translation", "monitor"):
+    for module in ("notes", "monitor"):
         monkeypatch.setattr(f"locks.{module}.tally", own)
     yield own
     own._pending.clear()

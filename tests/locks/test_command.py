@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +14,19 @@ from django.db import connection, transaction
 
 from locks import LockNamespace, advisory_lock, labelled
 from locks.errors import MonitorTimeout
+from locks.models import Termination
 from locks.monitor import snapshot
 from tests.locks.actors import PATIENCE, ask, until_waiting
+from tests.locks.audit import forget_terminations
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_on_record(transactional_db):
+    yield
+    forget_terminations()
 
 
 def _output(*arguments):
@@ -41,7 +50,22 @@ def jam(actor):
 def test_it_says_when_nobody_waits():
     lines = _output().splitlines()
 
-    assert lines == ["Nobody waits.", "last hour: timeouts 0, skips 0, waits over 1s 0, lost 0"]
+    assert (lines[0], lines[-1]) == ("Nobody waits.", "last hour: timeouts 0, skips 0, waits over 1s 0, lost 0")
+    assert len(lines) == 3
+
+
+def test_it_says_how_full_the_servers_table_of_locks_is(monkeypatch):
+    assert re.search(r"lock table: \d+ of \d+ \(0 %\)", _output())
+
+
+def test_the_tree_is_what_is_shown_unless_told_otherwise(jam):
+    shown, asked_for = (re.sub(r"\d+\.\d+", "", _output(*way)) for way in ([], ["--tree"]))
+
+    assert shown == asked_for
+
+
+def test_waiters_have_their_place_in_the_queue(jam):
+    assert "waits, 1 in the queue" in _output()
 
 
 def test_it_draws_who_waits_behind_whom(jam):
@@ -57,7 +81,7 @@ def test_a_lock_that_is_not_ours_is_called_so(actor):
     stranger = actor()
     stranger.do(ask, "SELECT pg_advisory_lock(-5)")
 
-    assert "key -5, not ours" in _output()
+    assert "key -5, not ours: held by an idle connection" in _output()
 
 
 def test_as_json_it_prints_what_the_api_answers(jam):
@@ -99,13 +123,88 @@ def test_watching_looks_again_until_it_is_interrupted():
     deadline = threading.Timer(6 * PATIENCE, watching.kill)
     deadline.start()
     try:
-        looks = [watching.stdout.readline() for _ in range(4)]
+        looks = [watching.stdout.readline() for _ in range(6)]
         watching.send_signal(signal.SIGINT)
         rest, _ = watching.communicate()
     finally:
         deadline.cancel()
         watching.kill()
         watching.wait()
-    assert looks[::2] == [b"Nobody waits.\n"] * 2
+    assert looks[::3] == [b"Nobody waits.\n"] * 2
     assert watching.returncode == 0
     assert b"Traceback" not in rest
+
+
+def _is_there(pid):
+    return ask("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)", [pid])
+
+
+def test_ending_a_session_shows_what_it_holds_and_says_that_it_has_ended(jam):
+    holder, _ = jam
+    said = _output("--terminate", str(holder), "--yes", "--reason", "it hangs")
+
+    assert re.search(rf"hook \[stop\] \(pid {holder}\) holds\s+AGENT 42 for .*, and 1 wait", said)
+    assert f"pid {holder}: it has ended." in said
+    assert not _is_there(holder)
+    row = Termination.objects.get()
+    assert (row.reason, row.outcome, row.holder) == ("it hangs", "ended", "hook [stop]")
+    assert "@" in row.by
+
+
+@pytest.mark.parametrize(("answer", "has_ended"), [("y", True), ("Yes", True), ("", False), ("n", False), ("yep", False)])
+def test_it_asks_first(jam, monkeypatch, answer, has_ended):
+    monkeypatch.setattr("builtins.input", lambda: answer)
+    said = _output("--terminate", str(jam[0]))
+
+    assert "[y/N]" in said
+    assert _is_there(jam[0]) is not has_ended
+    assert ("Nothing was done." in said) is not has_ended
+    assert Termination.objects.exists() is has_ended
+
+
+def test_where_nobody_can_answer_nothing_is_done(jam, monkeypatch):
+    def nobody():
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", nobody)
+    with pytest.raises(CommandError, match="--yes"):
+        _output("--terminate", str(jam[0]))
+    assert _is_there(jam[0])
+
+
+def test_it_asks_about_what_it_has_shown(jam, monkeypatch):
+    """Who gives its lock back while the person thinks is not ended for what it holds then."""
+    holder, waiter = jam
+
+    def think():
+        ask("SELECT pg_terminate_backend(%s, 5000)", [holder])
+        return "y"
+
+    monkeypatch.setattr("builtins.input", think)
+    with pytest.raises(CommandError, match="does not hold any more"):
+        _output("--terminate", str(holder))
+    assert _is_there(waiter)
+
+
+def test_a_stranger_is_refused_without_a_question(actor, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda: pytest.fail("asked"))
+    stranger = actor()
+    stranger.do(ask, "SELECT pg_advisory_lock(-5)")
+    with pytest.raises(CommandError, match="holds no lock of ours"):
+        _output("--terminate", str(stranger.pid))
+
+    assert _is_there(stranger.pid)
+    assert Termination.objects.get().outcome == "foreign"
+
+
+def test_its_own_session_is_refused():
+    with pytest.raises(CommandError, match="the session that asks"):
+        _output("--terminate", str(ask("SELECT pg_backend_pid()")), "--yes")
+
+
+def test_many_locks_are_not_all_shown_on_a_terminal(actor, monkeypatch):
+    monkeypatch.setattr("locks.management.commands.locks._MOST_ROWS", 2)
+    stranger = actor()
+    stranger.do(ask, "SELECT count(pg_advisory_lock(key)) FROM generate_series(1, 5) AS key")
+
+    assert "and 3 more" in _output()

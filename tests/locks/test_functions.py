@@ -13,6 +13,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 KEY = LockKey(1, 42)
 LABEL = Label("test", "c1").text
 TAKE = "SELECT locks_take(%s::bigint, 1, %s, %s)"
+ASK = "SELECT refusal FROM locks_ask(ARRAY[%s]::bigint[], ARRAY[1], ARRAY[NULL]::text[], %s, %s, false, NULL, false)"
 SETTINGS = "SELECT ARRAY[current_setting('lock_timeout'), current_setting('application_name')]"
 
 
@@ -21,7 +22,12 @@ def _take(key=KEY, patience_ms=5000, label=LABEL):
 
 
 def _try(key=KEY):
-    return ask("SELECT locks_try(%s::bigint, 1, %s)", [str(key.id), LABEL])
+    return _ask(0, key) is None
+
+
+def _ask(patience_ms, key=KEY, label=LABEL):
+    """Return the SQLSTATE of the refusal, or None."""
+    return ask(ASK, [str(key.id), patience_ms, label])
 
 
 def _holds(key=KEY):
@@ -98,7 +104,7 @@ def test_a_refusal_leaves_nothing_behind(holder):
     with transaction.atomic():
         mine = ask("SELECT pg_backend_pid()")
         assert _try() is False
-        assert ask("SELECT locks_ask(%s::bigint, 1, 20, %s)", [str(KEY.id), LABEL]) == "busy"
+        assert _ask(20) == "55P03"
 
         assert ask(SETTINGS) == before
         assert advisory_locks(mine) == 0
@@ -123,7 +129,7 @@ def test_a_deadlock_is_an_answer_and_the_transaction_lives_on(holder, actor):
         waiting = holder.start(_take, second)
         until_waiting(holder)
 
-        assert ask("SELECT locks_ask(%s::bigint, 1, 5000, %s)", [str(KEY.id), LABEL]) == "deadlock"
+        assert _ask(5000) == "40P01"
         assert _holds(second)
     waiting.result(PATIENCE)
 
@@ -133,7 +139,7 @@ def test_above_read_committed_it_is_refused(level):
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
-        assert ask("SELECT locks_ask(%s::bigint, 1, 0, NULL)", [str(KEY.id)]) == "stale"
+        assert _ask(0, label=None) == "25000"
         with pytest.raises(DatabaseError) as caught, transaction.atomic():
             _take()
 
@@ -143,11 +149,14 @@ def test_above_read_committed_it_is_refused(level):
 def test_what_is_held_is_taken_again_without_a_second_marker():
     with transaction.atomic():
         mine = ask("SELECT pg_backend_pid()")
-        answers = [ask("SELECT locks_ask(%s::bigint, 1, 0, NULL)", [str(KEY.id)]) for _ in range(2)]
+        asked = (
+            "SELECT cardinality(again) FROM locks_ask(ARRAY[%s]::bigint[], ARRAY[1], NULL, 0, NULL, false, NULL, true)"
+        )
+        again = [ask(asked, [str(KEY.id)]) for _ in range(2)]
         _take()
         _take(LockKey(1, 43))
 
-        assert answers == ["taken", "again"]
+        assert again == [0, 1]
         assert advisory_locks(mine) == 4
 
 
@@ -185,20 +194,24 @@ def test_a_wait_that_times_out_while_it_is_granted_leaves_no_lock(actor):
         with transaction.atomic():
             holder.start(ask, "SELECT pg_sleep(0.0015)")
             gone = holder.start_leaving()
-            answer = ask("SELECT locks_ask(%s::bigint, 1, 2, NULL)", [str(KEY.id)])
+            answer = _ask(2)
             gone.result(PATIENCE)
 
-            assert (advisory_locks(mine) > 0) is (answer != "busy")
+            assert (advisory_locks(mine) > 0) is (answer is None)
         answers.add(answer)
-    assert "busy" in answers
+    assert "55P03" in answers
 
 
 def test_the_functions_can_be_taken_back_and_made_again():
-    migration = import_module("locks.migrations.0001_locks")
+    first, last = import_module("locks.migrations.0001_locks"), import_module("locks.migrations.0003_sessions")
     count = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'locks\\_%%'"
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(migration.NO_FUNCTIONS)
-        assert ask(count) == 0
-        cursor.execute(migration.FUNCTIONS)
-        assert ask(count) == 6
+        before = ask(count)
+        for migration in (last, first):
+            cursor.execute(migration.NOTHING)
+        assert ask(count) < before / 3
+        for migration in (first, last):
+            for operation in migration.Migration.operations:
+                cursor.execute(operation.sql)
+        assert ask(count) == before
         transaction.set_rollback(True)

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError, transaction
+from django.db import connection, OperationalError, transaction
 
 from locks import LockNamespace, LockTimeout, RowBusy, advisory_lock, milliseconds, patiently
 from tests.locks.actors import PATIENCE, ask, until_waiting
@@ -151,7 +151,8 @@ class TestPatiently:
         def attempt(left):
             tries.append(left)
             if len(tries) == 1:
-                ask("SELECT locks_wait(1, 0)")
+                with connection.cursor() as cursor:
+                    cursor.execute("DO $$ BEGIN RAISE lock_not_available; END $$")
 
         patiently(attempt, LONG)
         assert len(tries) == 2

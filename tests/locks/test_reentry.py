@@ -11,9 +11,10 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection, connections, transaction
 
 from locks import LockingQuerySet, LockNamespace, LockReentered, LockTimeout, advisory_lock, advisory_lock_or_skip
-from locks.advisory import take
+from locks.asks import Ask
 from locks.keys import LockKey
 from locks.sections import Sections, sections_of
+from locks.transactional import take as take_asked
 from tests.locks.actors import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,7 +24,11 @@ AGENT = LockNamespace.AGENT
 @pytest.fixture
 def forgetful(monkeypatch):
     """The mutant: the register belongs to whoever asks, and not to the connection."""
-    monkeypatch.setattr("locks.advisory.sections_of", lambda connection: Sections())
+    monkeypatch.setattr("locks.transactional.sections_of", lambda connection: Sections())
+
+
+def take(key):
+    take_asked(Ask((key,), 15_000, "transaction", shared=False, using="default"))
 
 
 def _enter_and_leave():
@@ -168,7 +173,7 @@ def test_a_helper_that_was_started_inside_is_told_so_and_does_not_wait():
 
 
 def test_mutant_that_knows_the_connection_alone_waits_for_itself(monkeypatch):
-    monkeypatch.setattr("locks.advisory.refuse_from_inside", lambda connection, key: None)
+    monkeypatch.setattr("locks.transactional.refuse_from_inside", lambda *_, **__: None)
     with pytest.raises(LockTimeout):
         _helper_with_a_connection_of_its_own_is_kept_out()
 

@@ -54,8 +54,9 @@ def web(webs):
 
 
 @pytest.fixture
-def apart(monkeypatch):
-    """Make each thread a web process of its own, as far as the lanes go, which are per process."""
+def apart(monkeypatch, settings):
+    """Make each thread a web process of its own, as far as the lanes and the waiters go, which are per process."""
+    settings.LOCKS = {**settings.LOCKS, "WAITERS": 1000}
     lanes = threading.local()
 
     def of_this_thread():

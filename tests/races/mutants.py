@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from locks import LockNamespace
 from tests.races.meeting import another_connection
 
-_LOCK = "PERFORM locks_take(lock_id, lock_namespace, patience_ms, label);"
+_LOCK = "waited_ms := locks_take(lock_id, lock_namespace, patience_ms, label);"
 _READ = "SELECT version INTO row_version FROM agents_agent WHERE id = the_agent;"
 _READ_LOCKED = _READ.replace(";", " FOR NO KEY UPDATE SKIP LOCKED;")
 
@@ -18,12 +18,13 @@ NO_VERSION_CHECK = [("agents_record", "row_version IS DISTINCT FROM decided_on",
 # Its row's lock would take its place: both are gone.
 NO_AGENT_LOCK = [("agents_record", _LOCK, ""), ("agents_record", _READ_LOCKED, _READ)]
 NO_ROW_LOCK = [("agents_record", _READ_LOCKED, _READ)]
-_ASK = "PERFORM locks_take(lock_id, namespace, patience_ms, label);"
-NO_NAME_LOCK = [("locks_ask", _ASK, f"IF namespace <> {LockNamespace.SESSION:d} THEN {_ASK} END IF;")]
+_ASK = "waited_ms := waited_ms + locks_take(ids[position], namespaces[position], left_ms, label, shared);"
+NO_NAME_LOCK = [("locks_ask", _ASK, f"IF namespaces[position] <> {LockNamespace.SESSION:d} THEN {_ASK} END IF;")]
 _KEYS, _CONFLICT = "e.key = ANY (keys)", "ON CONFLICT (host_id, key) DO NOTHING"
 BLIND_LOOK = [("agents_look", _KEYS, "false")]
 BLIND_RECORD = [("agents_record", _KEYS, "false")]
 NO_CONFLICT = [("agents_record", _CONFLICT, ""), ("agents_store", _CONFLICT, "")]
+NO_INBOX_CHECK = [("agents_record", "IF token IS NOT NULL AND agents_waiting(", "IF false AND agents_waiting(")]
 READ_BEFORE_THE_LOCK = [("agents_record", _READ_LOCKED, ""), ("agents_record", _LOCK, f"{_READ} {_LOCK}")]
 
 # Lets the triggers rest, until the message ends, that refuse to empty what is append-only.

@@ -19,13 +19,18 @@ from agents.record import Sight, look
 from locks import LockKey, LockNamespace, advisory_lock
 from tests.races.hooks import Session
 from tests.races.meeting import Actor, Point, answers, meet, passing, third, wait_until, waiting
-from tests.races.mutants import NO_AGENT_LOCK, NO_VERSION_CHECK, READ_BEFORE_THE_LOCK, replaced, rewritten
+from tests.races.mutants import (
+    NO_AGENT_LOCK,
+    NO_INBOX_CHECK,
+    NO_VERSION_CHECK,
+    READ_BEFORE_THE_LOCK,
+    replaced,
+    rewritten,
+)
 from tests.races.truths import agent_of, broken, ends, outcomes, tools, waiting_hooks
 
 SOON, LONG = timedelta(milliseconds=50), timedelta(seconds=60)
 """Patience that certainly ends in this test, and that certainly does not."""
-
-NO_INBOX_CHECK = [("agents_record", "IF token IS NOT NULL AND agents_waiting(", "IF false AND agents_waiting(")]
 
 
 def key():

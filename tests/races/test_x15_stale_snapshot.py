@@ -13,7 +13,7 @@ HOLD = "UPDATE agents_agent SET mode = 'hold', version = version + 1 WHERE id = 
 LOCK_AND_LOOK_IN_ONE = [
     (
         "agents_record",
-        "PERFORM locks_take(lock_id, lock_namespace, patience_ms, label);",
+        "waited_ms := locks_take(lock_id, lock_namespace, patience_ms, label);",
         "SELECT a.version INTO row_version FROM agents_agent a,"
         " LATERAL (SELECT locks_take(lock_id, lock_namespace, patience_ms, label) WHERE a.id > 0) AS locked"
         " WHERE a.id = the_agent;",

@@ -13,12 +13,13 @@ from django.db import OperationalError, connection
 
 from agents.hosts import add_host
 from agents.models import Host
+from locks import checks
 
 _OPERATOR = "operator"
 
 
 class Command(BaseCommand):
-    """Migrates, schedules the cycles, and makes the first operator and the first host where there is none."""
+    """Checks, migrates, schedules the cycles, and makes the first operator and the first host where there is none."""
 
     help = "Migrate the database, and make the first operator and the first host if there is none. Safe to repeat."
     requires_system_checks = []
@@ -30,6 +31,9 @@ class Command(BaseCommand):
     def handle(self, *, json: bool, **options: object) -> None:
         """Print who was made, with the password and the token: they are not kept anywhere."""
         try:
+            connection.ensure_connection()
+            # What only makes locks last longer is printed; what makes them protect nothing ends it here.
+            self.check(tags=[checks.TAG], databases=["default"])
             call_command("migrate", interactive=False, verbosity=0)
             call_command("schedule_cycles", stdout=StringIO())
             report = {"connections": _connections(), "operator": _operator(), "host": _host()}

@@ -1,6 +1,8 @@
-"""`manage.py locks`: the wait trees on a terminal."""
+"""`manage.py locks`: the wait trees on a terminal, and the end of who holds what others need."""
 
+import getpass
 import json
+import socket
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
@@ -15,23 +17,31 @@ from rich.text import Text
 from rich.tree import Tree
 
 from locks.errors import MonitorTimeout
+from locks.models import Outcome
 from locks.monitor import snapshot
-from locks.snapshots import Snapshot
+from locks.snapshots import Lock, Snapshot
+from locks.termination import Holding, look, terminate
 from locks.wait_tree import Node, wait_trees
+
+_MOST_ROWS = 200
 
 
 class Command(BaseCommand):
     """Print who holds which advisory lock, and who waits behind whom."""
 
-    help = "Show who holds which advisory lock, and who waits behind whom."
+    help = "Show who holds which advisory lock, and who waits behind whom; end the session of one who holds some."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the ways of looking."""
+        """Add the ways of looking, and what belongs to ending."""
         way = parser.add_mutually_exclusive_group()
+        way.add_argument("--tree", action="store_true", help="draw who waits behind whom, once (the default)")
         way.add_argument("--json", action="store_true", help="print what GET /api/advisory-locks answers")
         way.add_argument(
             "--watch", type=_seconds, nargs="?", const=2.0, metavar="SECONDS", help="look again and again until Ctrl-C"
         )
+        way.add_argument("--terminate", type=int, metavar="PID", help="end this session, after showing what it holds")
+        parser.add_argument("--reason", default="", help="why, for the record of --terminate")
+        parser.add_argument("--yes", action="store_true", help="do not ask before --terminate")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print once, or until interrupted."""
@@ -45,6 +55,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(snapshot().as_json(), indent=2))
         elif options["watch"]:
             self._watch(options["watch"])
+        elif options["terminate"] is not None:
+            self._terminate(options["terminate"], options["reason"], is_sure=options["yes"])
         else:
             self._console().print(_picture(snapshot()))
 
@@ -62,12 +74,54 @@ class Command(BaseCommand):
                 console.print(picture)
                 time.sleep(pause)
 
+    def _terminate(self, pid: int, reason: str, *, is_sure: bool) -> None:
+        seen = look(pid)
+        self._console().print(Text(_holding(seen)))
+        if not (seen.refusal or is_sure or self._is_wanted(pid)):
+            self.stdout.write("Nothing was done.\n")
+            return
+        outcome = terminate(pid, by=_somebody(), reason=reason, seen=seen)
+        said = f"pid {pid}: {outcome.label}."
+        if outcome is not Outcome.ENDED:
+            raise CommandError(said)
+        self.stdout.write(f"{said}\n")
+
+    def _is_wanted(self, pid: int) -> bool:
+        self.stdout.write(f"End the session of pid {pid}? What it has not committed is lost. [y/N] ")
+        self.stdout.flush()
+        try:
+            answer = input()
+        except EOFError as error:
+            raise CommandError("Nobody is there to say yes: use --yes.") from error
+        return answer.strip().lower() in ("y", "yes")
+
+
+def _holding(seen: Holding) -> str:
+    """Return what a session holds, and since when, a line for each lock."""
+    if not seen.locks:
+        return f"pid {seen.pid} holds no advisory lock in this database."
+    lines = [
+        f"{lock.title} for {lock.since}{f', and {waiting} wait' if (waiting := len(lock.blocks)) else ''}"
+        for lock in seen.locks
+    ]
+    return "\n  ".join([f"{seen.holder} (pid {seen.pid}) holds", *lines])
+
+
+def _somebody() -> str:
+    """Return who sits at this terminal, for the record."""
+    try:
+        name = getpass.getuser()
+    # Raised where the system knows no name for the number that this process runs as.
+    except (KeyError, OSError):
+        name = "unknown"
+    return f"{name}@{socket.gethostname()}"
+
 
 def _picture(seen: Snapshot) -> RenderableType:
     nodes = wait_trees(seen)
     trees = [_tree(node) for node in nodes if node.children]
     verdict = Text(f"{len(trees)} in the way of others", "bold red") if trees else Text("Nobody waits.", "green")
-    return Group(verdict, *trees, *_table(seen), Text(_recent(seen), "dim"))
+    return Group(verdict, *trees, *_table(seen), *_warnings(seen), Text(_recent(seen), "dim"))
 
 
 def _tree(node: Node) -> Tree:
@@ -84,13 +138,14 @@ def _grow(branch: Tree, node: Node) -> None:
 def _words(node: Node) -> str:
     session = node.session
     who = f"{session.label.holder} (pid {session.pid}{', idle in transaction' if node.is_idle else ''})"
-    facts = [f"holds {lock.title} for {lock.since}" for lock in node.holds]
+    facts = [f"holds {lock.title} for {lock.since}" for lock in node.in_the_way or node.holds[:3]]
     if node.waits_for:
-        facts.insert(0, f"waits for {node.waits_for.title} for {node.waits_for.since}")
+        place = f", {node.waits_for.position} in the queue" if node.waits_for.position else ""
+        facts.insert(0, f"waits for {node.waits_for.title} for {node.waits_for.since}{place}")
     return escape(f"{who} {', '.join(facts)}")
 
 
-def _table(seen: Snapshot) -> Iterator[Table]:
+def _table(seen: Snapshot) -> Iterator[RenderableType]:
     """Yield a table of all locks, if there are any."""
     if not seen.locks:
         return
@@ -98,13 +153,27 @@ def _table(seen: Snapshot) -> Iterator[Table]:
     for column in table.columns:
         column.overflow = "fold"
     table.columns[0].no_wrap = True
-    for lock in seen.locks:
-        who = lock.session.label.holder if lock.session else "unknown"
-        state = "holds" if lock.seen.raw.granted else "waits"
-        behind = ", ".join(map(str, lock.blocked_by))
-        cells = [lock.title, who, state, lock.since, lock.scope, str(lock.seen.raw.pid or "prepared"), behind]
-        table.add_row(*map(escape, cells), style="" if lock.seen.raw.granted else "yellow")
+    for lock in seen.locks[:_MOST_ROWS]:
+        table.add_row(*map(escape, _cells(lock)), style="" if lock.seen.raw.granted else "yellow")
     yield table
+    if len(seen.locks) > _MOST_ROWS:
+        yield Text(f"and {len(seen.locks) - _MOST_ROWS} more; --json has all")
+
+
+def _cells(lock: Lock) -> list[str]:
+    raw = lock.seen.raw
+    who = lock.session.label.holder if lock.session else "unknown"
+    state = "holds" if raw.granted else f"waits, {lock.position} in the queue"
+    behind = ", ".join(map(str, lock.blocked_by))
+    return [lock.title, who, state, lock.since, lock.scope, str(raw.pid or "prepared"), behind]
+
+
+def _warnings(seen: Snapshot) -> Iterator[Text]:
+    for lock in seen.ghosts[:_MOST_ROWS]:
+        yield Text(f"{lock.title}: {lock.ghost} (pid {lock.seen.raw.pid})", "magenta")
+    if seen.room.nominal:
+        style = "bold red" if seen.room.percent >= 50 else "dim"
+        yield Text(f"lock table: {seen.room.taken} of {seen.room.nominal} ({seen.room.percent:.0f} %)", style)
 
 
 def _recent(seen: Snapshot) -> str:

@@ -3,6 +3,7 @@
 
 const part = document.getElementById("locks");
 const lost = document.getElementById("locks-lost");
+const said = document.getElementById("locks-said");
 const url = part.dataset.refreshUrl;
 const pause = Number(part.dataset.refreshSeconds) * 1000;
 
@@ -14,13 +15,27 @@ async function refresh() {
         location.reload(); // the login has ended
         return;
       }
-      part.innerHTML = await answer.text();
+      replace(await answer.text());
       say(false);
     } catch {
       say(true); // the server is away
     }
   }
   setTimeout(refresh, pause);
+}
+
+// The table keeps its place, and the verdict is read aloud when it is another one: not every three seconds.
+function replace(html) {
+  const left = part.querySelector(".locks-table")?.scrollLeft ?? 0;
+  const isFocused = part.contains(document.activeElement);
+  part.innerHTML = html;
+  const table = part.querySelector(".locks-table");
+  if (table) {
+    table.scrollLeft = left;
+    if (isFocused) table.focus({ preventScroll: true });
+  }
+  const verdict = part.querySelector("[data-verdict]")?.textContent ?? "";
+  if (said.textContent !== verdict) said.textContent = verdict;
 }
 
 function say(isOld) {

@@ -1,0 +1,248 @@
+"""Session scope: the lock on a connection of its own, for work that one transaction can not span.
+
+The lock and the work are on two connections, so either may go without the other. Therefore every holder gets a number
+that outranks those before it (``fence``), and whoever commits asks inside that transaction first whether the number
+still stands: ``verify``. Without it a holder whose lock was lost would go on.
+
+    with advisory_lock(namespace, key, scope="session") as lock:
+        ask_the_world()
+        with transaction.atomic():
+            lock.verify()
+            write_down()
+
+Cost: one statement and one flush to enter, one statement to leave, one per ``verify``; a connection for as long as it
+is held, and a new one where none is kept.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from asgiref.sync import sync_to_async
+from django.db import connections
+
+from locks.asks import ASK_SESSION, Answer, Ask
+from locks.dedicated import PREPARE, NoPlace, Raw, connections_for, is_lost, parameters, refuse_unfit
+from locks.errors import InsideTransaction
+from locks.keys import LockKey
+from locks.notes import loss, note_hold, note_refusal, note_wait
+from locks.sections import begin_block, end_block, refuse_from_inside
+from locks.transactional import HeldLock, require_transaction
+from locks.translation import busy, refusal, translated
+from locks.waiters import admitted
+
+log = logging.getLogger(__name__)
+
+_RELEASE = "SELECT locks_release(%s::bigint[], %s)"
+_VERIFY = "SELECT locks_verify(%s::bigint[], %s, %s)"
+_LOOK_EVERY = 0.02
+"""Seconds: how often a task looks for a free place, where all are in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class FencedLock(HeldLock):
+    """Keys that a session of their own was granted."""
+
+    fence: int
+    """Rises strictly from holder to holder of any key, over restarts and failovers. Write it beside what you write, and
+    refuse to write over a higher one, where the work leaves this database.
+    """
+    shared: bool
+    raw: Raw = field(repr=False)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the lock's connection is known to have ended: the lock is gone. Costs no query."""
+        return is_lost(self.raw)
+
+    def verify(self) -> None:
+        """Raise LockLost where the lock was lost or somebody else has had it since. Inside the transaction that works:
+
+        the answer then holds until that ends, because the next holder is not let in before. Two statements in one.
+        Raises NotInTransaction too.
+        """
+        if self.is_lost:
+            raise loss(self.key, self.using)
+        connection = connections[self.using]
+        require_transaction(connection, str(self.key))
+        with translated(self.key, self.using, time.monotonic()), connection.cursor() as cursor:
+            cursor.execute(_VERIFY, [_ids(self.keys), self.fence, self.shared])
+            (stands,) = cursor.fetchone() or (False,)
+        if not stands:
+            raise loss(self.key, self.using)
+
+    async def averify(self) -> None:
+        """Do the same from a task, whose transaction is in the thread of ``sync_to_async``."""
+        await sync_to_async(self.verify)()
+
+
+class Entry:
+    """A section that was entered and is to be left, from a thread (``leave``) or from a task (``aleave``)."""
+
+    def __init__(self, ask: Ask, raw: Raw, fence: int) -> None:
+        self.held = FencedLock(ask.keys, ask.using, fence, ask.shared, raw)
+        self._connections = connections_for(ask.using)
+        self._block = begin_block(ask.using, None, ask.keys)
+        self._began = time.monotonic()
+
+    def leave(self, *error: object) -> None:
+        """Give the lock back. LockLost where it was not held any more, unless the block itself has failed."""
+        raw = self.held.raw
+        assert isinstance(raw, psycopg.Connection)
+        self._note_the_end()
+        try:
+            (was_held,) = raw.execute(_RELEASE, self._released).fetchone() or (False,)
+        except psycopg.Error:
+            was_held = False
+        except BaseException:
+            self._connections.discard(raw)
+            raise
+        if was_held:
+            self._connections.give_back(raw)
+        else:
+            self._connections.discard(raw)
+            self._lost(error)
+
+    async def aleave(self, *error: object) -> None:
+        """Do the same from a task. The connection is closed whatever happens: another loop could not use it."""
+        raw = self.held.raw
+        assert isinstance(raw, psycopg.AsyncConnection)
+        self._note_the_end()
+        try:
+            (was_held,) = await (await raw.execute(_RELEASE, self._released)).fetchone() or (False,)
+        except psycopg.Error:
+            was_held = False
+        finally:
+            _close(raw)
+            self._connections.leave_place()
+        if not was_held:
+            self._lost(error)
+
+    @property
+    def _released(self) -> list[object]:
+        return [_ids(self.held.keys), self.held.shared]
+
+    def _note_the_end(self) -> None:
+        end_block(self._block)
+        note_hold(self.held.keys, time.monotonic() - self._began, self.held.using)
+
+    def _lost(self, error: tuple[object, ...]) -> None:
+        lost = loss(self.held.key, self.held.using)
+        if any(error):
+            log.error("%s; the error of its section is raised instead", lost)
+        else:
+            raise lost
+
+
+def enter(ask: Ask) -> Entry:
+    """Enter the section of the keys until ``leave``. One statement, and a connection where none is kept."""
+    _refuse_inside_transaction(ask)
+    refuse_from_inside(ask.using, None, ask.keys, is_waiting=ask.patience_ms != 0)
+    ours = connections_for(ask.using)
+    with admitted(ask) as patience_ms, _translated(ask):
+        deadline = _deadline(patience_ms)
+        raw = ours.borrow(deadline)
+        try:
+            row = raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline))).fetchone() or ()
+        except BaseException:
+            # Whether the server granted it in the end, nobody knows.
+            ours.discard(raw)
+            raise
+    if error := _refused(ask, row):
+        ours.give_back(raw)
+        raise error
+    return Entry(ask, raw, _granted(ask, row))
+
+
+async def aenter(ask: Ask) -> Entry:
+    """Do the same from a task: other tasks go on meanwhile, and a wait that is cancelled leaves nothing behind."""
+    await sync_to_async(_refuse_inside_transaction)(ask)
+    refuse_from_inside(ask.using, None, ask.keys, is_waiting=ask.patience_ms != 0)
+    raw: psycopg.AsyncConnection[Any] | None = None
+    with admitted(ask) as patience_ms, _translated(ask):
+        deadline = _deadline(patience_ms)
+        await _place(ask, deadline)
+        try:
+            raw = await psycopg.AsyncConnection.connect(**parameters(ask.using))
+            refuse_unfit(raw, await (await raw.execute(PREPARE)).fetchone())
+            cursor = await raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline)))
+            row = await cursor.fetchone() or ()
+            if error := _refused(ask, row):
+                raise error
+        except BaseException:
+            _close(raw)
+            connections_for(ask.using).leave_place()
+            raise
+    return Entry(ask, raw, _granted(ask, row))
+
+
+async def _place(ask: Ask, deadline: float | None) -> None:
+    """Count one more connection; LockTimeout where there is no room until the deadline."""
+    ours = connections_for(ask.using)
+    while not ours.take_place():
+        if deadline is not None and time.monotonic() >= deadline:
+            raise ours.full()
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def _close(raw: Raw | None) -> None:
+    """End the session at once: what it holds goes with it. A task that is cancelled could not wait for more."""
+    if raw is not None:
+        raw.pgconn.finish()
+
+
+@contextmanager
+def _translated(ask: Ask) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        with translated(ask.keys[0], ask.using, began), connections[ask.using].wrap_database_errors:
+            yield
+    except NoPlace as error:
+        note_refusal(ask.keys[0], time.monotonic() - began, (), ask.using, is_skip=ask.is_skipping)
+        raise error from None
+
+
+def _granted(ask: Ask, row: Sequence[Any]) -> int:
+    """Note that the keys were granted, and return the fencing token."""
+    note_wait(ask.keys, Answer.read(ask, row).waited, ask.using)
+    return int(row[-1])
+
+
+def _refused(ask: Ask, row: Sequence[Any]) -> Exception | None:
+    answer = Answer.read(ask, row)
+    if answer.is_busy:
+        return busy(answer.refused, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
+    return refusal(answer.refusal, answer.refused) if answer.refusal else None
+
+
+def _refuse_inside_transaction(ask: Ask) -> None:
+    """A lock that is given back before the commit would let the next one in before the rows are there to be seen.
+
+    The transaction around a test case does not count, as for ``atomic(durable=True)``.
+    """
+    blocks = connections[ask.using].atomic_blocks
+    if blocks and not getattr(blocks[-1], "_from_testcase", False):
+        raise InsideTransaction(
+            f"{ask.keys[0]} would be given back before this transaction is committed:"
+            " take it outside, or in transaction scope"
+        )
+
+
+def _deadline(patience_ms: int | None) -> float | None:
+    return None if patience_ms is None else time.monotonic() + patience_ms / 1000
+
+
+def _left(patience_ms: int | None, deadline: float | None) -> int | None:
+    """Return what connecting has left of the patience: who had any still waits a little."""
+    if not patience_ms or deadline is None:
+        return patience_ms
+    return max(1, round((deadline - time.monotonic()) * 1000))
+
+
+def _ids(keys: tuple[LockKey, ...]) -> list[str]:
+    return [str(key.id) for key in keys]

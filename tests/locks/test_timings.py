@@ -1,0 +1,125 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from math import inf
+
+import pytest
+
+from locks.counts import Tally
+from locks.history import timings
+from locks.models import Minute, Timing
+from locks.timings import BOUNDS
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _counts(namespace, what):
+    return {timing.bound: timing.count for timing in timings().get((namespace, what), [])}
+
+
+def test_a_duration_is_counted_below_the_bound_that_it_does_not_exceed(tally):
+    for seconds in (0, 0.001, 0.0011, 0.5, 0.51, 60, 61):
+        tally.time(1, "wait", seconds)
+    tally.write()
+
+    assert _counts(1, "wait") == {0.001: 2, 0.005: 1, 0.5: 1, 1.0: 1, 60.0: 1, inf: 1}
+
+
+def test_the_bounds_are_those_that_a_person_would_ask_for():
+    assert BOUNDS == (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, inf)
+
+
+def test_namespaces_and_waits_and_holds_are_told_apart(tally):
+    tally.time(1, "wait", 0.002)
+    tally.time(1, "hold", 0.002)
+    tally.time(1, "hold", 0.003)
+    tally.time(2, "hold", 0.02)
+    tally.write()
+
+    assert [_counts(1, "wait"), _counts(1, "hold"), _counts(2, "hold")] == [{0.005: 1}, {0.005: 2}, {0.05: 1}]
+
+
+def test_what_processes_write_adds_up(tally):
+    other = Tally(timedelta(hours=1))
+    for _ in range(3):
+        for one in (tally, other):
+            one.time(1, "hold", 0.25)
+            one.write()
+    other.finish()
+    (timing,) = Timing.objects.all()
+
+    assert (timing.count, timing.seconds) == (6, 1.5)
+
+
+def test_processes_that_write_at_once_lose_nothing_and_meet_in_no_circle():
+    tallies = [Tally(timedelta(hours=1)) for _ in range(4)]
+
+    def work(place):
+        for round in range(8):
+            for namespace in sorted(range(1, 6), reverse=place % 2 == 0):
+                tallies[place].time(namespace, "wait", 0.002)
+                tallies[place].time(namespace, "hold", 0.2)
+            tallies[place].write()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    assert sum(timing.count for timing in Timing.objects.all()) == 4 * 8 * 10
+    assert Minute.objects.count() in (1, 2)
+    for one in tallies:
+        assert not one._pending
+        one.finish()
+
+
+def test_a_minute_has_the_seconds_that_were_waited_and_the_longest_wait(tally):
+    for seconds in (0.5, 2.5):
+        tally.time(1, "wait", seconds)
+    tally.time(1, "hold", 100)
+    tally.write()
+    tally.time(2, "wait", 1)
+    tally.write()
+    minutes = list(Minute.objects.all())
+
+    assert sum(minute.waited_seconds for minute in minutes) == 4
+    assert max(minute.longest_wait for minute in minutes) == 2.5
+
+
+def test_what_can_not_be_written_stays_and_adds_up(tally, monkeypatch):
+    monkeypatch.setattr("locks.counts._write", _refuse)
+    for seconds in (0.5, 2.0):
+        tally.time(1, "wait", seconds)
+        tally.write()
+    monkeypatch.undo()
+    assert not Timing.objects.exists()
+    tally.time(1, "wait", 1.0)
+    tally.write()
+
+    assert _counts(1, "wait") == {0.5: 1, 1.0: 1, 5.0: 1}
+    assert Minute.objects.get().longest_wait == 2.0
+
+
+def _refuse(*_):
+    raise OSError("the database is away")
+
+
+def test_timing_starts_one_thread_and_not_one_per_call():
+    tally = Tally(timedelta(hours=1))
+    before = threading.active_count()
+    for _ in range(1000):
+        tally.time(1, "wait", 0.001)
+
+    assert threading.active_count() == before + 1
+    tally.finish()
+    assert threading.active_count() == before
+
+
+def test_where_no_thread_can_be_started_nothing_is_lost(tally, monkeypatch):
+    monkeypatch.setattr("threading.Thread.start", _no_thread)
+    tally.time(1, "wait", 0.001)
+    monkeypatch.undo()
+    tally.write()
+
+    assert _counts(1, "wait") == {0.001: 1}
+
+
+def _no_thread(_):
+    raise RuntimeError("can't start new thread")
