@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from locks.incidents import KINDS
-from locks.models import Incident, Minute, Termination
+from locks.models import Incident, Minute, Termination, Timing
 
 if TYPE_CHECKING:
     FactsAdmin = admin.ModelAdmin[Model]
@@ -86,6 +86,15 @@ class IncidentAdmin(ReadOnlyAdmin):
     list_display = ["at", "kind", "sentence", "correlation_id"]
     list_filter = ["kind", AtFilter]
     search_fields = ["asker", "holder", "name", "correlation_id"]
+
+
+@admin.register(Timing)
+class TimingAdmin(ReadOnlyAdmin):
+    """How many waits and holds were that long."""
+
+    list_display = ["namespace", "what", "bound", "count", "seconds"]
+    list_filter = ["what", "namespace"]
+    search_fields = ["what"]
 
 
 @admin.register(Termination)

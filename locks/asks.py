@@ -3,9 +3,11 @@
 Pure but for the budget: a process looks at the server's lock table with one of its asks every ``LOOK_EVERY``.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 from locks.conf import conf
@@ -16,13 +18,11 @@ from locks.labels import current_label
 
 Scope = Literal["transaction", "session"]
 SCOPES: tuple[Scope, ...] = ("transaction", "session")
-ASK = """
-    SELECT refusal, refused, holders, waited_ms, again, transaction_timestamp()
-    FROM locks_ask(%s::bigint[], %s::integer[], %s::text[], %s::integer, %s, %s, %s::float8, %s)
-"""
+ASK = "SELECT locks_ask(%s::bigint, %s, %s, %s, %s, %s, %s, %s)"
+ASK_MANY = "SELECT locks_ask_many(%s::bigint[], %s::integer[], %s::text[], %s, %s, %s, %s, %s)"
 ASK_SESSION = """
     SELECT refusal, refused, holders, waited_ms, fence
-    FROM locks_ask_session(%s::bigint[], %s::integer[], %s::text[], %s::integer, %s, %s, %s::float8, %s)
+    FROM locks_ask_session(%s::bigint[], %s::integer[], %s::text[], %s, %s, %s, %s, %s)
 """
 _looked_at: dict[str, float] = {}
 
@@ -41,38 +41,59 @@ class Ask:
     is_skipping: bool = False
     """Whether a refusal is a skip, of which nobody asks who was in the way."""
 
+    def question(self, patience_ms: int | None) -> tuple[str, list[Any]]:
+        """Return the statement that asks on the work connection, with the patience that is left."""
+        if len(self.keys) > 1:
+            return ASK_MANY, self.parameters(patience_ms)
+        key = self.keys[0]
+        # As text: the literal of the smallest id is no bigint.
+        return ASK, [str(key.id), key.namespace, key.stored_name, *self._rest(patience_ms)]
+
     def parameters(self, patience_ms: int | None) -> list[Any]:
-        """Return what the database function wants, with the patience that is left."""
+        """Return what the functions for many keys want."""
+        names = [key.stored_name for key in self.keys]
         return [
-            # As text: the literal of the smallest id is no bigint.
             [str(key.id) for key in self.keys],
             [key.namespace for key in self.keys],
-            [key.stored_name for key in self.keys],
-            patience_ms,
-            current_label().text,
-            self.shared,
-            _fullest(self.using),
-            not self.is_skipping,
+            names if any(names) else None,
+            *self._rest(patience_ms),
         ]
+
+    def _rest(self, patience_ms: int | None) -> tuple[Any, ...]:
+        return patience_ms, current_label().text, self.shared, _fullest(self.using), not self.is_skipping
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the database said."""
 
-    refusal: str | None
-    """The SQLSTATE of the refusal; None where all keys were taken."""
-    refused: LockKey
-    """Which of the keys was refused; the first one where none was."""
-    holders: tuple[Holder, ...]
     waited: float
     """Seconds."""
+    began_at: str = ""
+    """When the transaction began: by that it is told from the one before."""
+    again: frozenset[str] = frozenset()
+    """The ids that the transaction held before."""
+    refusal: str | None = None
+    """The SQLSTATE of the refusal; None where all keys were taken."""
+    refused: int = 1
+    """Which of the keys was refused, counted from 1."""
+    holders: tuple[Holder, ...] = ()
 
     @classmethod
-    def read(cls, ask: Ask, row: Sequence[Any]) -> "Answer":
-        """Return the answer in the first four columns of ``ASK`` and ``ASK_SESSION``."""
+    def read(cls, text: str) -> "Answer":
+        """Return what ``locks_ask`` and ``locks_ask_many`` returned."""
+        if text.startswith("{"):
+            told = json.loads(text)
+            holders = read_holders(told["holders"])
+            return cls(told["waited_ms"] / 1000, refusal=told["refusal"], refused=told["refused"], holders=holders)
+        waited_ms, began_at, *again = text.split()
+        return cls(int(waited_ms) / 1000, began_at, frozenset(again))
+
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> "Answer":
+        """Return what is in the first four columns of ``ASK_SESSION``."""
         refusal, refused, holders, waited_ms = row[:4]
-        return cls(refusal, ask.keys[(refused or 1) - 1], read_holders(holders), waited_ms / 1000)
+        return cls(waited_ms / 1000, refusal=refusal, refused=refused or 1, holders=read_holders(holders))
 
     @property
     def is_busy(self) -> bool:
@@ -85,7 +106,7 @@ def in_order(keys: Sequence[LockKey]) -> tuple[LockKey, ...]:
 
     LockTableFull where they are more than ``MOST_KEYS``.
     """
-    ordered = tuple(sorted(set(keys)))
+    ordered = tuple(sorted(set(keys), key=attrgetter("place")))
     if len(ordered) > conf().most_keys:
         raise LockTableFull(f"{len(ordered)} keys are more than the {conf().most_keys} that may be asked for at once")
     return ordered

@@ -89,7 +89,10 @@ class Tally:
     def tell(self, incident: Incident, using: str = DEFAULT_DB_ALIAS) -> None:
         """Keep what happened now, for people to read; ``add`` counts it. Never waits for the database."""
         with self._mutex:
-            self._at(using).backlog.add(incident)
+            pending = self._at(using)
+            pending.backlog.add(incident)
+            if incident.kind == "timeouts":
+                pending.timings.give_up(incident.seconds)
 
     def _at(self, using: str) -> _Pending:
         """Return what is pending for a database, and see that it will be written. Called with the mutex."""

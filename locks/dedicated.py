@@ -18,6 +18,14 @@ from django.db import connections
 from locks.conf import conf
 from locks.errors import LockTimeout, OnStandby, PooledSession
 
+
+class Dedicated(psycopg.Connection[Any]):
+    """A connection of a process for its locks."""
+
+    is_used = False
+    """Whether it was kept since it was opened; it may have ended meanwhile, and nobody was told."""
+
+
 Raw = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 # A holder that cannot be reached any more is noticed by both ends within half a minute, not after two hours.
@@ -89,14 +97,14 @@ class Connections:
     def __init__(self, using: str) -> None:
         self._using = using
         self._changed = threading.Condition()
-        self._kept: list[psycopg.Connection[Any]] = []
+        self._kept: list[Dedicated] = []
         self._open = 0
 
     def __len__(self) -> int:
         """Return how many are open."""
         return self._open
 
-    def borrow(self, deadline: float | None) -> psycopg.Connection[Any]:
+    def borrow(self, deadline: float | None) -> Dedicated:
         """Return one that holds nothing; LockTimeout where all are in use until the deadline (monotonic seconds).
 
         Raises the database's own error where it can not be reached, PooledSession and OnStandby.
@@ -109,16 +117,17 @@ class Connections:
             self.leave_place()
             raise
 
-    def give_back(self, raw: psycopg.Connection[Any]) -> None:
+    def give_back(self, raw: Dedicated) -> None:
         """Keep one that holds nothing any more, or close it where there are enough."""
         with self._changed:
+            raw.is_used = True
             if len(self._kept) < conf().sessions_kept:
                 self._kept.append(raw)
                 self._changed.notify()
                 return
         self.discard(raw)
 
-    def discard(self, raw: psycopg.Connection[Any]) -> None:
+    def discard(self, raw: Dedicated) -> None:
         """Close one; whatever it holds goes with it."""
         with suppress(psycopg.Error, OSError):
             raw.close()
@@ -146,7 +155,7 @@ class Connections:
         for raw in kept:
             self.discard(raw)
 
-    def _place(self, deadline: float | None) -> psycopg.Connection[Any] | None:
+    def _place(self, deadline: float | None) -> Dedicated | None:
         """Return one that is kept, or None for the right to open one."""
         with self._changed:
             while True:
@@ -159,7 +168,7 @@ class Connections:
                     raise self.full()
                 self._changed.wait(left)
 
-    def _good_one(self) -> psycopg.Connection[Any] | None:
+    def _good_one(self) -> Dedicated | None:
         while self._kept:
             raw = self._kept.pop()
             if not is_lost(raw):
@@ -175,8 +184,8 @@ class Connections:
         self._open += 1
         return True
 
-    def _connected(self) -> psycopg.Connection[Any]:
-        raw: psycopg.Connection[Any] = psycopg.connect(**parameters(self._using))
+    def _connected(self) -> Dedicated:
+        raw = Dedicated.connect(**parameters(self._using))
         try:
             refuse_unfit(raw, raw.execute(PREPARE).fetchone())
         except BaseException:

@@ -27,14 +27,24 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from locks.asks import ASK_SESSION, Answer, Ask
-from locks.dedicated import PREPARE, NoPlace, Raw, connections_for, is_lost, parameters, refuse_unfit
+from locks.dedicated import (
+    PREPARE,
+    Connections,
+    Dedicated,
+    NoPlace,
+    Raw,
+    connections_for,
+    is_lost,
+    parameters,
+    refuse_unfit,
+)
 from locks.errors import InsideTransaction
 from locks.keys import LockKey
 from locks.notes import loss, note_hold, note_refusal, note_wait
 from locks.sections import begin_block, end_block, refuse_from_inside
 from locks.transactional import HeldLock, require_transaction
 from locks.translation import busy, refusal, translated
-from locks.waiters import admitted
+from locks.waiters import Admission
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +79,7 @@ class FencedLock(HeldLock):
         if self.is_lost:
             raise loss(self.key, self.using)
         connection = connections[self.using]
-        require_transaction(connection, str(self.key))
+        require_transaction(connection, self.key)
         with translated(self.key, self.using, time.monotonic()), connection.cursor() as cursor:
             cursor.execute(_VERIFY, [_ids(self.keys), self.fence, self.shared])
             (stands,) = cursor.fetchone() or (False,)
@@ -93,7 +103,7 @@ class Entry:
     def leave(self, *error: object) -> None:
         """Give the lock back. LockLost where it was not held any more, unless the block itself has failed."""
         raw = self.held.raw
-        assert isinstance(raw, psycopg.Connection)
+        assert isinstance(raw, Dedicated)
         self._note_the_end()
         try:
             (was_held,) = raw.execute(_RELEASE, self._released).fetchone() or (False,)
@@ -144,19 +154,27 @@ def enter(ask: Ask) -> Entry:
     _refuse_inside_transaction(ask)
     refuse_from_inside(ask.using, None, ask.keys, is_waiting=ask.patience_ms != 0)
     ours = connections_for(ask.using)
-    with admitted(ask) as patience_ms, _translated(ask):
-        deadline = _deadline(patience_ms)
-        raw = ours.borrow(deadline)
-        try:
-            row = raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline))).fetchone() or ()
-        except BaseException:
-            # Whether the server granted it in the end, nobody knows.
-            ours.discard(raw)
-            raise
+    with Admission(ask) as patience_ms, _translated(ask):
+        raw, row = _asked(ours, ask, patience_ms)
     if error := _refused(ask, row):
         ours.give_back(raw)
         raise error
     return Entry(ask, raw, _granted(ask, row))
+
+
+def _asked(ours: Connections, ask: Ask, patience_ms: int | None) -> tuple[Dedicated, Sequence[Any]]:
+    """Return the connection that asked, and its answer. One that ended while it was kept has asked nothing: again."""
+    deadline = _deadline(patience_ms)
+    while True:
+        raw = ours.borrow(deadline)
+        try:
+            return raw, raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline))).fetchone() or ()
+        except BaseException:
+            was_dead = raw.is_used and raw.broken
+            # Whether the server granted it in the end, nobody knows.
+            ours.discard(raw)
+            if not was_dead:
+                raise
 
 
 async def aenter(ask: Ask) -> Entry:
@@ -164,7 +182,7 @@ async def aenter(ask: Ask) -> Entry:
     await sync_to_async(_refuse_inside_transaction)(ask)
     refuse_from_inside(ask.using, None, ask.keys, is_waiting=ask.patience_ms != 0)
     raw: psycopg.AsyncConnection[Any] | None = None
-    with admitted(ask) as patience_ms, _translated(ask):
+    with Admission(ask) as patience_ms, _translated(ask):
         deadline = _deadline(patience_ms)
         await _place(ask, deadline)
         try:
@@ -209,15 +227,16 @@ def _translated(ask: Ask) -> Iterator[None]:
 
 def _granted(ask: Ask, row: Sequence[Any]) -> int:
     """Note that the keys were granted, and return the fencing token."""
-    note_wait(ask.keys, Answer.read(ask, row).waited, ask.using)
+    note_wait(ask.keys, Answer.of_row(row).waited, ask.using)
     return int(row[-1])
 
 
 def _refused(ask: Ask, row: Sequence[Any]) -> Exception | None:
-    answer = Answer.read(ask, row)
+    answer = Answer.of_row(row)
+    key = ask.keys[answer.refused - 1]
     if answer.is_busy:
-        return busy(answer.refused, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
-    return refusal(answer.refusal, answer.refused) if answer.refusal else None
+        return busy(key, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
+    return refusal(answer.refusal, key) if answer.refusal else None
 
 
 def _refuse_inside_transaction(ask: Ask) -> None:

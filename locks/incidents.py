@@ -70,9 +70,6 @@ class Backlog:
         self.untold = 0
         """How many had no room."""
 
-    def __bool__(self) -> bool:
-        return bool(self._skips or self._others or self.untold)
-
     def add(self, incident: Incident) -> None:
         """Keep what happens now."""
         self._keep((time.monotonic(), incident))

@@ -73,6 +73,12 @@ class LockKey:
 
     namespace: int
     key: int
+    id: int = field(compare=False)
+    """The signed 64-bit number of the advisory lock.
+
+    The key is mixed (exclusive or) with a constant of its namespace: small keys of different namespaces never meet, and
+    the number can be turned back.
+    """
     name: str | None = field(default=None, compare=False)
     """The text that the key was made of; None for a number, which can be turned back by itself."""
 
@@ -87,6 +93,7 @@ class LockKey:
         number = _whole("key", plain, range(-_HALF, _HALF)) if name is None else lock_key_from_string(name)
         object.__setattr__(self, "namespace", _whole("namespace", namespace, _NAMESPACES))
         object.__setattr__(self, "key", number)
+        object.__setattr__(self, "id", _mixed(self.namespace, number))
         object.__setattr__(self, "name", name)
 
     @classmethod
@@ -95,13 +102,9 @@ class LockKey:
         return cls(namespace, _mixed(namespace, lock_id))
 
     @property
-    def id(self) -> int:
-        """Return the signed 64-bit number of the advisory lock.
-
-        The key is mixed (exclusive or) with a constant of its namespace: small keys of different namespaces never
-        meet, and the number can be turned back.
-        """
-        return _mixed(self.namespace, self.key)
+    def place(self) -> tuple[int, int]:
+        """Where it stands among others: what keys are sorted by."""
+        return -self.namespace, self.key
 
     @property
     def stored_name(self) -> str | None:
@@ -113,8 +116,11 @@ class LockKey:
             return name
         return f"{name[:_LONGEST_NAME]}… {blake2b(name.encode(), digest_size=16).hexdigest()}"
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     def __lt__(self, other: "LockKey") -> bool:
-        return (-self.namespace, self.key) < (-other.namespace, other.key)
+        return self.place < other.place
 
     def __str__(self) -> str:
         return f"{namespace_name(self.namespace)} {self.key if self.name is None else repr(self.name)}"

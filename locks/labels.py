@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -27,10 +27,7 @@ class Label:
     @property
     def text(self) -> str:
         """Return the label as an application_name of at most 63 printable ASCII characters; the holder is cut first."""
-        correlation_id = _printable(self.correlation_id).replace(" ", "-").replace("#", "-")[:_LONGEST_ID]
-        end = _SEPARATOR + correlation_id
-        room = _LONGEST - len(_PREFIX) - len(end)
-        return _PREFIX + _printable(self.holder)[:room] + end
+        return _text(self.holder, self.correlation_id)
 
     @classmethod
     def read(cls, application_name: str) -> Self | None:
@@ -64,6 +61,13 @@ def current_label() -> Label:
 def _program() -> Label:
     words = [Path(sys.argv[0]).name or "python", *sys.argv[1:2]]
     return Label(" ".join(word for word in words if not word.startswith("-")))
+
+
+@lru_cache(maxsize=256)
+def _text(holder: str, correlation_id: str) -> str:
+    end = _SEPARATOR + _printable(correlation_id).replace(" ", "-").replace("#", "-")[:_LONGEST_ID]
+    room = _LONGEST - len(_PREFIX) - len(end)
+    return _PREFIX + _printable(holder)[:room] + end
 
 
 def _printable(text: str) -> str:

@@ -23,7 +23,7 @@ def families(using: str = DEFAULT_DB_ALIAS) -> Iterator[Metric]:
     yield GaugeMetricFamily("locks_table_taken", "Entries in the server's table of locks.", now.room.taken)
     yield GaugeMetricFamily("locks_table_nominal", "Entries for which that table was made.", now.room.nominal)
     durations = timings(using)
-    yield _histogram("wait", "How long locks were waited for.", durations)
+    yield _histogram("wait", "How long locks were waited for, of those that were granted.", durations)
     yield _histogram("hold", "How long locks were held.", durations)
 
 

@@ -52,7 +52,7 @@ class Incident(models.Model):
     holder_pid = models.IntegerField(null=True, blank=True)
 
     class Meta:
-        ordering = ["-id"]
+        ordering = ["-at", "-id"]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.at:%Y-%m-%d %H:%M:%S}"

@@ -16,6 +16,8 @@ _LEFT, _TOP, _BASE = 60, 16, 160
 _STEP = (WIDTH - _LEFT) / MINUTES
 _BAR = 7
 _TIMEOUTS_AT, _LOSSES_AT = 172, 184
+# Seconds: shorter waits are the statements' own time.
+_SEEN_FROM = 0.01
 # Seconds: what a scale may end at.
 _ENDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 18000, 36000)
 
@@ -107,7 +109,7 @@ def _bar(place: int, minute: Minute, end: float) -> Bar:
 
 
 def _is_worth_it(minute: Minute) -> bool:
-    return bool(minute.waited_seconds or minute.timeouts or minute.lost)
+    return minute.waited_seconds >= _SEEN_FROM or bool(minute.timeouts or minute.lost)
 
 
 def _y(seconds: float, end: float) -> float:
@@ -127,7 +129,7 @@ def _short(seconds: float) -> str:
 def _sentence(minutes: list[Minute]) -> str:
     waited = sum(minute.waited_seconds for minute in minutes)
     timeouts, lost = sum(minute.timeouts for minute in minutes), sum(minute.lost for minute in minutes)
-    if not waited and not timeouts and not lost:
+    if waited < _SEEN_FROM and not timeouts and not lost:
         return "Nobody had to wait for a lock in the last hour."
     longest = max(minute.longest_wait for minute in minutes)
     return (

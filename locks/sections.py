@@ -17,7 +17,6 @@ import threading
 from collections.abc import Collection, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
 from weakref import WeakKeyDictionary, ref
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -36,10 +35,10 @@ class Sections:
         self.mutex = threading.RLock()
         # Lock id → the savepoint in which the section was entered; None for the transaction itself.
         self._entered: dict[int, str | None] = {}
-        self._began_at: datetime | None = None
+        self._began_at = ""
 
     def enter(
-        self, connection: BaseDatabaseWrapper, keys: Iterable[LockKey], again: Collection[int], began_at: datetime
+        self, connection: BaseDatabaseWrapper, keys: Iterable[LockKey], again: Collection[str], began_at: str
     ) -> None:
         """Note a section of keys that the database has just granted. LockReentered where one of them is open.
 
@@ -50,7 +49,7 @@ class Sections:
             self._entered.clear()
             self._began_at = began_at
         for key in keys:
-            if key.id in again and self._inside(connection, key):
+            if str(key.id) in again and self._inside(connection, key):
                 raise LockReentered(f"{key} is already entered on this connection")
         self._entered.update(dict.fromkeys((key.id for key in keys), _innermost_savepoint(connection)))
 
@@ -122,7 +121,10 @@ def _open_blocks() -> list[Block]:
 def sections_of(connection: BaseDatabaseWrapper) -> Sections:
     """Return the connection's register."""
     with _register:
-        return _of_connection.setdefault(connection, Sections())
+        sections = _of_connection.get(connection)
+        if sections is None:
+            sections = _of_connection[connection] = Sections()
+        return sections
 
 
 def _innermost_savepoint(connection: BaseDatabaseWrapper) -> str | None:

@@ -32,9 +32,7 @@ class Timings:
         # Namespace and what → how many in each bucket, then their seconds.
         self._cells: dict[tuple[int, What], list[float]] = {}
         self.longest_wait = 0.0
-
-    def __bool__(self) -> bool:
-        return bool(self._cells)
+        self._given_up = 0.0
 
     def add(self, namespace: int, what: What, seconds: float) -> None:
         """Count one duration."""
@@ -47,16 +45,22 @@ class Timings:
         if seconds > self.longest_wait and what == "wait":
             self.longest_wait = seconds
 
+    def give_up(self, seconds: float) -> None:
+        """Note a wait that ended without the lock: it is in the minute's sum and not among the durations."""
+        self._given_up += seconds
+        self.longest_wait = max(self.longest_wait, seconds)
+
     def update(self, later: "Timings") -> None:
         """Add what another one has."""
+        self._given_up += later._given_up
         self.longest_wait = max(self.longest_wait, later.longest_wait)
         for name, more in later._cells.items():
             known = self._cells.get(name, [0.0] * len(more))
             self._cells[name] = [one + other for one, other in zip(known, more, strict=True)]
 
     def waited_seconds(self) -> float:
-        """Return how long all waits were together."""
-        return sum(sum(cell[_SIZE:]) for (_, what), cell in self._cells.items() if what == "wait")
+        """Return how long all waits were together, whatever they ended with."""
+        return self._given_up + sum(sum(cell[_SIZE:]) for (_, what), cell in self._cells.items() if what == "wait")
 
     def rows(self) -> list[dict[str, object]]:
         """Return what ``WRITE`` asks for."""

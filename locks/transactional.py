@@ -18,18 +18,17 @@ Cost: one statement, one flush, with or without a timeout, for one key or many.
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from locks.asks import ASK, Answer, Ask
+from locks.asks import Answer, Ask
 from locks.errors import NotInTransaction
 from locks.keys import LockKey
 from locks.notes import loss, note_hold, note_wait
 from locks.sections import Block, Sections, begin_block, end_block, refuse_from_inside, sections_of
-from locks.translation import busy, refusal, translated
-from locks.waiters import admitted
+from locks.translation import busy, refusal, translated, translation
+from locks.waiters import Admission
 
 _HOLDS = "SELECT locks_holds(id) FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked(id, place) ORDER BY place"
 
@@ -86,39 +85,42 @@ def enter(ask: Ask) -> Entry:
 def take(ask: Ask) -> Sections:
     """Enter the section of the keys until the innermost ``atomic`` block ends. One statement."""
     connection = connections[ask.using]
-    require_transaction(connection, str(ask.keys[0]))
+    require_transaction(connection, ask.keys[0])
     refuse_from_inside(ask.using, connection, ask.keys, is_waiting=ask.patience_ms != 0)
     sections = sections_of(connection)
     # Another thread that shares the connection must not ask between the answer and its entry in the register.
-    with sections.mutex, admitted(ask) as patience_ms:
-        *row, again, began_at = _asked(connection, ask, patience_ms)
-        answer = Answer.read(ask, row)
-        _refuse(ask, answer)
-        sections.enter(connection, ask.keys, again, began_at)
+    with sections.mutex, Admission(ask) as patience_ms:
+        answer = _asked(connection, ask, patience_ms)
+        if answer.refusal:
+            raise _refused(ask, answer)
+        sections.enter(connection, ask.keys, answer.again, answer.began_at)
     note_wait(ask.keys, answer.waited, ask.using)
     _note_the_end(connection, ask)
     return sections
 
 
-def require_transaction(connection: BaseDatabaseWrapper, name: str) -> None:
+def require_transaction(connection: BaseDatabaseWrapper, name: object) -> None:
     """Raise NotInTransaction where a lock would be gone before the next statement."""
     if not connection.in_atomic_block and connection.get_autocommit():
         raise NotInTransaction(f"{name} can only be locked inside a transaction (atomic): it is held until that ends")
 
 
-def _asked(connection: BaseDatabaseWrapper, ask: Ask, patience_ms: int | None) -> tuple[Any, ...]:
-    """Return the database's answer, and when the transaction began: by that it is told from the one before."""
-    with translated(ask.keys[0], ask.using, time.monotonic()), connection.cursor() as cursor:
-        cursor.execute(ASK, ask.parameters(patience_ms))
-        row: tuple[Any, ...] = cursor.fetchone()
-    return row
+def _asked(connection: BaseDatabaseWrapper, ask: Ask, patience_ms: int | None) -> Answer:
+    began = time.monotonic()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(*ask.question(patience_ms))
+            (text,) = cursor.fetchone() or ("",)
+    except Error as error:
+        raise translation(error, ask.keys[0], ask.using, began) from error
+    return Answer.read(text)
 
 
-def _refuse(ask: Ask, answer: Answer) -> None:
+def _refused(ask: Ask, answer: Answer) -> Exception:
+    key = ask.keys[answer.refused - 1]
     if answer.is_busy:
-        raise busy(answer.refused, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
-    if answer.refusal:
-        raise refusal(answer.refusal, answer.refused)
+        return busy(key, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
+    return refusal(str(answer.refusal), key)
 
 
 def _note_the_end(connection: BaseDatabaseWrapper, ask: Ask) -> None:

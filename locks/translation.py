@@ -76,14 +76,21 @@ def translated(key: LockKey, using: str, began: float) -> Iterator[None]:
     try:
         yield
     except Error as error:
-        state = sqlstate(error)
-        if state == BUSY:
-            raise busy(key, time.monotonic() - began, read_holders(detail(error)), using) from error
-        if state in _OURS:
-            raise refusal(state, key) from error
-        if connection_ended(error) or _closed(using):
-            raise loss(key, using) from error
-        raise
+        raise translation(error, key, using, began) from error
+
+
+def translation(error: Error, key: LockKey, using: str, began: float) -> Exception:
+    """Return our error for the database's, of a statement about the lock that began then (monotonic seconds), or the
+    same error where it says nothing about locks.
+    """
+    state = sqlstate(error)
+    if state == BUSY:
+        return busy(key, time.monotonic() - began, read_holders(detail(error)), using)
+    if state in _OURS:
+        return refusal(state, key)
+    if connection_ended(error) or _closed(using):
+        return loss(key, using)
+    return error
 
 
 def busy(

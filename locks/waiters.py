@@ -2,36 +2,43 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from locks.asks import Ask
 from locks.conf import conf
-from locks.keys import LockKey
 
 _mutex = threading.Lock()
-_asking: Counter[tuple[str, LockKey]] = Counter()
+# A database and a lock's id → who asks.
+_asking: Counter[tuple[str, int]] = Counter()
 
 
-@contextmanager
-def admitted(ask: Ask) -> Iterator[int | None]:
-    """Yield the patience with which to ask: the asker's own, or 0 where ``WAITERS`` wait already for one of the keys.
+class Admission:
+    """Who may wait: a block that is told the patience with which to ask, its own or 0 where ``WAITERS`` wait already.
 
     Who finds the key free counts as well while it asks: nobody knows before.
     """
-    if ask.patience_ms == 0:
-        yield 0
-        return
-    places = [(ask.using, key) for key in ask.keys]
-    with _mutex:
-        is_full = any(_asking[place] >= conf().waiters for place in places)
-        _asking.update(() if is_full else places)
-    try:
-        yield 0 if is_full else ask.patience_ms
-    finally:
-        if not is_full:
-            with _mutex:
-                _asking.subtract(places)
-                for place in places:
-                    if not _asking[place]:
-                        del _asking[place]
+
+    __slots__ = ("_ask", "_places")
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._places: list[tuple[str, int]] = []
+
+    def __enter__(self) -> int | None:
+        if self._ask.patience_ms == 0:
+            return 0
+        places = [(self._ask.using, key.id) for key in self._ask.keys]
+        most = conf().waiters
+        with _mutex:
+            if any(_asking[place] >= most for place in places):
+                return 0
+            for place in places:
+                _asking[place] += 1
+        self._places = places
+        return self._ask.patience_ms
+
+    def __exit__(self, *error: object) -> None:
+        with _mutex:
+            for place in self._places:
+                _asking[place] -= 1
+                if not _asking[place]:
+                    del _asking[place]

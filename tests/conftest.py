@@ -8,6 +8,8 @@ from django.test import TransactionTestCase
 
 from locks.dedicated import close_kept
 
+pytest_plugins = ["locks.testing.fixtures"]
+
 # Made by the migrations; nothing that a test writes belongs to them.
 KEPT = {"django_content_type", "auth_permission"}
 

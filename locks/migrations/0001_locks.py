@@ -11,7 +11,7 @@ What other code may call
         (held shared, asked for alone).
     locks_holds(lock_id bigint) RETURNS boolean
         Whether this transaction holds it, by its own account.
-    locks_ask(...) is Python's own way: many keys, all or none, and answers instead of errors.
+    Python's own way, with answers instead of errors and with many keys: ``0003_asks.py``.
 
 Arguments from Python: ``str(LockKey(namespace, key).id)`` (as text: the literal -2**63 is no bigint),
 ``int(namespace)``, whole milliseconds, ``Label(holder, correlation_id).text``.
@@ -24,7 +24,7 @@ How it works
       lower 24 bits of the id; objid: the instant in hundredths of a second, modulo 2**32. It lets the monitor see
       namespace and times without a row being written. The first is taken before the lock, so that a waiter has one
       too and a holder is never without; who had to wait takes a second when the lock is granted. The sign bit of
-      classid says session scope (``0003_sessions.py``).
+      classid says session scope (``0004_sessions.py``).
     * ``lock_timeout`` counts from the moment a lock is waited for, so setting it in the same statement works.
     * All settings are transaction-local: nothing outlives the transaction, and ``lock_timeout`` not even the call.
 """
@@ -68,7 +68,7 @@ LANGUAGE sql VOLATILE AS $body$
     )
     SELECT coalesce(jsonb_agg(jsonb_build_object(
         'pid', held.pid, 'label', coalesce(activity.application_name, ''),
-        'held_seconds', CASE WHEN seconds < 21474836 THEN seconds ELSE 0 END) ORDER BY held.pid), '[]')
+        'held_seconds', CASE WHEN seconds >= 21474836 THEN 0 ELSE seconds END) ORDER BY held.pid), '[]')
     FROM forgotten, held LEFT JOIN marked USING (pid) LEFT JOIN pg_catalog.pg_stat_activity AS activity USING (pid)
 $body$;
 
@@ -169,101 +169,7 @@ END
 $body$;
 """
 
-ASKING = """
-CREATE FUNCTION locks_left(patience_ms integer, began timestamptz) RETURNS integer
-LANGUAGE sql VOLATILE AS $body$
-    SELECT greatest(0, patience_ms - (date_part('epoch', clock_timestamp() - began) * 1000)::integer)
-    WHERE patience_ms IS NOT NULL
-$body$;
-
--- Takes all or none, in the order in which they are given: the refusal's SQLSTATE (NULL where all were taken), which
--- of them, who held it; the ids that the transaction held before; the wait. ``fullest``: refuse (53200) where more
--- than this share of the server's lock table is taken; NULL does not look.
-CREATE FUNCTION locks_ask(
-    ids bigint[], namespaces integer[], names text[], patience_ms integer, label text, shared boolean,
-    fullest double precision, telling boolean,
-    OUT refusal text, OUT refused integer, OUT holders jsonb, OUT again bigint[], OUT waited_ms integer
-)
-LANGUAGE plpgsql VOLATILE AS $body$
-DECLARE
-    began timestamptz := pg_catalog.clock_timestamp();
-    held text := coalesce(pg_catalog.current_setting('locks.held', true), '');
-    left_ms integer := patience_ms;
-    detail text;
-BEGIN
-    waited_ms := 0;
-    again := '{}';
-    PERFORM locks_refuse_when_full(fullest);
-    FOR position IN 1 .. pg_catalog.cardinality(ids) LOOP
-        refused := position;
-        IF held <> '' AND locks_holds(ids[position]) THEN
-            again := again || ids[position];
-        END IF;
-        IF position > 1 THEN
-            left_ms := locks_left(patience_ms, began);
-        END IF;
-        waited_ms := waited_ms + locks_take(ids[position], namespaces[position], left_ms, label, shared);
-        IF names[position] IS NOT NULL THEN
-            PERFORM locks_name_key(ids[position], namespaces[position], names[position], NOT shared);
-        END IF;
-    END LOOP;
-    refused := NULL;
-EXCEPTION
-    -- What was taken before goes with this block's own subtransaction.
-    WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR read_only_sql_transaction
-        OR out_of_memory OR SQLSTATE 'LK001' OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' THEN
-        GET STACKED DIAGNOSTICS refusal = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
-        waited_ms := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - began) * 1000;
-        IF refusal = '55P03' AND telling THEN
-            holders := CASE WHEN detail LIKE '[%' THEN detail::jsonb ELSE locks_holders(ids[refused]) END;
-        END IF;
-END
-$body$;
-
-CREATE FUNCTION locks_refuse_when_full(fullest double precision) RETURNS void
-LANGUAGE plpgsql VOLATILE AS $body$
-BEGIN
-    IF fullest IS NOT NULL AND (SELECT taken > nominal * fullest FROM locks_room()) THEN
-        RAISE EXCEPTION 'the lock table of the server is too full' USING ERRCODE = 'out_of_memory';
-    END IF;
-END
-$body$;
-"""
-
-NAMING = """
--- Two names with one number would be one lock. Who holds the lock alone looks and writes alone; who shares it only
--- looks, because writing would have to wait for the others.
-CREATE TABLE locks_name (
-    lock_id bigint PRIMARY KEY, namespace integer NOT NULL, name text NOT NULL, seen_on date NOT NULL
-);
-
-CREATE FUNCTION locks_name_key(the_id bigint, the_namespace integer, the_name text, alone boolean) RETURNS void
-LANGUAGE plpgsql VOLATILE AS $body$
-DECLARE
-    known record;
-BEGIN
-    SELECT namespace, name, seen_on INTO known FROM locks_name WHERE lock_id = the_id;
-    IF FOUND AND (known.namespace, known.name) IS DISTINCT FROM (the_namespace, the_name) THEN
-        RAISE EXCEPTION 'the number % belongs to another name', the_id USING ERRCODE = 'LK003';
-    END IF;
-    IF NOT alone OR pg_catalog.current_setting('transaction_read_only')::boolean THEN
-        RETURN;
-    END IF;
-    IF known.seen_on IS NULL THEN
-        INSERT INTO locks_name VALUES (the_id, the_namespace, the_name, current_date) ON CONFLICT DO NOTHING;
-    ELSIF known.seen_on < current_date THEN
-        UPDATE locks_name SET seen_on = current_date WHERE lock_id = the_id;
-    END IF;
-END
-$body$;
-"""
-
 NOTHING = """
-DROP TABLE locks_name;
-DROP FUNCTION locks_name_key(bigint, integer, text, boolean);
-DROP FUNCTION locks_refuse_when_full(double precision);
-DROP FUNCTION locks_ask(bigint[], integer[], text[], integer, text, boolean, double precision, boolean);
-DROP FUNCTION locks_left(integer, timestamptz);
 DROP FUNCTION locks_take(bigint, integer, integer, text, boolean);
 DROP FUNCTION locks_holds(bigint);
 DROP FUNCTION locks_wait(bigint, integer, boolean);
@@ -275,10 +181,10 @@ DROP FUNCTION locks_ticks();
 
 
 class Migration(migrations.Migration):
-    """Create the functions, and the table of names."""
+    """Create the functions; they need no table."""
 
     initial = True
 
     dependencies = []
 
-    operations = [migrations.RunSQL(SEEING + TAKING + ASKING + NAMING, reverse_sql=NOTHING)]
+    operations = [migrations.RunSQL(SEEING + TAKING, reverse_sql=NOTHING)]

@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 ("holder_pid", models.IntegerField(blank=True, null=True)),
             ],
             options={
-                "ordering": ["-id"],
+                "ordering": ["-at", "-id"],
             },
         ),
         migrations.CreateModel(

@@ -70,6 +70,7 @@ class Actor(threading.Thread):
 
     def stand(self, at: str) -> None:
         """Stop; called in the actor's own thread."""
+        self.is_waiting = False
         with self._moved:
             if not self._is_abandoned:
                 self._turn.clear()
@@ -127,7 +128,6 @@ class Actor(threading.Thread):
 
     def _stop_where_woken(self) -> None:
         if self.is_waiting:
-            self.is_waiting = False
             self.stand(WOKEN)
 
     def _stop_before(self, sql: str) -> None:

@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from locks.advisory import advisory_lock
 from locks.asks import Scope
+from locks.keys import Named
 from locks.testing.facts import WITHIN, watcher
 
 
@@ -27,7 +28,7 @@ class OnItsOwn(Protocol):
 @contextmanager
 def held_elsewhere(
     namespace: int,
-    key: Any,
+    key: Named,
     scope: Scope = "transaction",
     *,
     shared: bool = False,

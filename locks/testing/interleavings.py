@@ -26,7 +26,7 @@ With ``advisory_lock`` around the three lines, ``explore`` returns how many orde
 - What comes before a session's first stop runs at the beginning, one session after the other.
 - A session that waits for a lock is passed over until another one's step has ended its wait. It then stops once more,
   behind the statement that waited. Waits inside one process (a queue, an event) are unknown to the server: take them
-  out of the scene.
+  out of the scene; and let nobody else wait for a lock of this database meanwhile.
 - Time stands still: a patience that runs out is no step. Where all that have not ended wait for a lock, the exploration
   fails at once as a deadlock, before the server would end it.
 - Every failure tells the schedule; ``replay`` runs it alone.

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agents.metrics import registry
 from agents.models import HookEvent
 from locks.counts import tally
+from locks.errors import MonitorTimeout
 from tests.agents.rows import before, make_agent, make_command, make_ended_agent, make_event, make_wait
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +86,22 @@ def test_troubles_with_locks_are_counted(client):
     assert numbers(client)["headspace_recent_lock_troubles", "timeouts"] == before_it + 1
 
 
+def test_the_locks_tell_of_themselves(client):
+    found = numbers(client)
+    assert found["locks_held",] == found["locks_waiting",] == 0
+    assert found["locks_table_nominal",] > 0
+
+
+def test_where_the_monitor_is_too_slow_there_are_still_those_of_the_process(client, monkeypatch):
+    def too_slow():
+        raise MonitorTimeout("too slow")
+
+    monkeypatch.setattr("agents.metrics.families", too_slow)
+    found = numbers(client)
+    assert found["headspace_database_up",] == 0
+    assert "process_resident_memory_bytes" in {key[0] for key in found}
+
+
 def test_the_process_tells_of_itself(client):
     found = numbers(client)
     assert found["process_resident_memory_bytes",] > 1_000_000
@@ -95,7 +112,7 @@ def test_they_cost_the_same_however_much_there_is_to_count(client, django_assert
     for count in (1, 30):
         for _ in range(count):
             make_event(make_command(make_agent()).agent, outcome="pending")
-        with django_assert_max_num_queries(14):
+        with django_assert_max_num_queries(21):
             numbers(client)
 
 
@@ -112,7 +129,7 @@ def test_without_a_database_there_are_still_those_of_the_process(client, monkeyp
 
 def test_nothing_that_a_library_registers_for_itself_comes_in():
     names = {family.name for family in registry().collect()}
-    assert all(name.startswith(("headspace_", "process_", "python_gc_")) for name in names)
+    assert all(name.startswith(("headspace_", "locks_", "process_", "python_gc_")) for name in names)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])

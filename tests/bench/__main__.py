@@ -1,13 +1,14 @@
-"""``make bench``: measures hooks per second against PostgreSQL itself, and prints tables with ratios."""
+"""``make bench``: measures hooks per second against PostgreSQL itself, and locks against others; prints ratios."""
 
 import argparse
 import contextlib
+import json
 import signal
 import sys
 import time
 from dataclasses import dataclass
 
-from tests.bench import table
+from tests.bench import locks_table, table
 from tests.bench.ground import AGENTS, Ground
 from tests.bench.place import place
 from tests.bench.processes import memory, processor_seconds
@@ -25,21 +26,28 @@ class Size:
     seconds: float
     warm_up: float
     costs: float
+    locks: dict
 
 
-WHOLE = Size(rounds=3, seconds=5, warm_up=2, costs=3)
-QUICK = Size(rounds=1, seconds=2, warm_up=1, costs=0)
+WHOLE = Size(rounds=3, seconds=5, warm_up=2, costs=3, locks={"rounds": 5, "times": 400, "seconds": 2, "pairs": 10_000})
+QUICK = Size(rounds=1, seconds=2, warm_up=1, costs=0, locks={"rounds": 1, "times": 100, "seconds": 0.5, "pairs": 1000})
+LOCKS_WITHIN = 900  # seconds
 
 
 def main():
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round of each, in less than a minute")
-    size = QUICK if parser.parse_args().quick else WHOLE
+    parser.add_argument("--only", choices=["hooks", "locks"], help="measure one of them")
+    told = parser.parse_args()
+    size = QUICK if told.quick else WHOLE
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     began_at = time.monotonic()
     with place() as found:
         say(table.machine(found.ask("SHOW server_version")))
-        run(found, size)
+        if told.only != "locks":
+            run(found, size)
+        if told.only != "hooks":
+            locks(found, size.locks)
     say(f"\n{time.monotonic() - began_at:.0f} s")
 
 
@@ -54,6 +62,15 @@ def run(found, size):
         if size.costs:
             seen = costs_of_a_hook(ground, size.costs, process, stack.close)
             say("\nWhat a hook costs the server, 8 clients:\n\n" + table.costs_of_a_hook(seen))
+
+
+def locks(found, size):
+    seen = json.loads(found.output_of(["-m", "tests.bench.locking"], json.dumps(size), LOCKS_WITHIN))
+    say("\nLocks, one after the other with nobody in the way:\n\n" + locks_table.costs(seen["costs"]))
+    say("\nLocks, counted on the wire inside an open transaction:\n\n" + locks_table.flushes(seen["flushes"]))
+    say("\nLocks, 32 contenders:\n\n" + locks_table.throughput(seen["throughput"]))
+    say("\nThe lock monitor:\n\n" + locks_table.watching(seen["watching"]))
+    say("\n" + locks_table.growth(seen["growth"], size["pairs"]))
 
 
 def speeds(ground, size):

@@ -37,8 +37,8 @@ class Place:
         report = json.loads(self.output_of([PROJECT / "manage.py", "prepare", "--json"]))
         self.door = Door(_free_port(), report["host"]["token"])
 
-    def output_of(self, arguments, said=None):
-        """Return what a Python program of the project writes; its input is ``said``."""
+    def output_of(self, arguments, said=None, within=120):
+        """Return what a Python program of the project writes; its input is ``said``. It has so many seconds."""
         command = [sys.executable, *arguments]
         done = subprocess.run(
             command,
@@ -48,7 +48,7 @@ class Place:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=within,
         )
         if done.returncode:
             raise RuntimeError(f"{arguments} ended with {done.returncode}:\n{done.stderr[-4000:]}")

@@ -4,12 +4,13 @@ import os
 import platform
 
 
-def _rows(head, rows):
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+def rows(head, cells):
+    """Return a table."""
+    widths = [max(len(row[i]) for row in [head, *cells]) for i in range(len(head))]
     ruler = [":" + "-" * (width - 1) if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     lines = [
         [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-        for row in [head, *rows]
+        for row in [head, *cells]
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ruler, *lines[1:]])
 
@@ -25,7 +26,7 @@ def speed(cases):
     """Hooks per second and milliseconds, medians of the rounds; ratios within one run."""
     head = ["case", "limit/s", "p50", "p99", "function/s", "floor/s", "ours/s", "p50", "p99", "ours / limit"]
     head += ["ours / floor"]
-    return _rows(head, [_speed_of(case) for case in cases])
+    return rows(head, [_speed_of(case) for case in cases])
 
 
 def _speed_of(case):
@@ -47,7 +48,7 @@ def _speed_of(case):
 def answers(cases):
     """How our hooks were answered, and who else used the machine: the load itself, and programs that are not ours."""
     head = ["case", "applied", "pending", "other", "inbox empty after", "applied/s", "load's cores", "others' cores"]
-    return _rows(head, [_answers_of(case) for case in cases])
+    return rows(head, [_answers_of(case) for case in cases])
 
 
 def _answers_of(case):
@@ -67,13 +68,13 @@ def _answers_of(case):
 def costs(costs):
     """What each kind of hook sends to the server, counted."""
     head = ["hook", "statements", "flushes", "commits"]
-    return _rows(head, [[name, *(str(cost[what]) for what in head[1:])] for name, cost in costs.items()])
+    return rows(head, [[name, *(str(cost[what]) for what in head[1:])] for name, cost in costs.items()])
 
 
-def costs_of_a_hook(rows):
+def costs_of_a_hook(sides):
     """Processor time of PostgreSQL (and our processes), bytes of its log, and fsyncs, per hook."""
     head = ["side", "processor ms", "log bytes", "fsyncs"]
-    return _rows(head, [_cost_of(name, seen) for name, seen in rows.items()])
+    return rows(head, [_cost_of(name, seen) for name, seen in sides.items()])
 
 
 def _cost_of(name, seen):
@@ -84,5 +85,5 @@ def _cost_of(name, seen):
 def memory(programs):
     """MB of each program after the load."""
     head = ["program", "processes", "PSS MB", "RSS MB"]
-    rows = [[name, str(row["processes"]), f"{row['pss']:.0f}", f"{row['rss']:.0f}"] for name, row in programs.items()]
-    return _rows(head, rows)
+    cells = [[name, str(row["processes"]), f"{row['pss']:.0f}", f"{row['rss']:.0f}"] for name, row in programs.items()]
+    return rows(head, cells)

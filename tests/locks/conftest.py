@@ -1,19 +1,14 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 
 from locks.counts import Tally
-from tests.locks.actors import Actor, advisory_locks, until
+from tests.locks.actors import Actor
 
 
 @pytest.fixture(autouse=True)
-def no_lock_is_left(request, django_db_blocker):
-    yield
-    # A test inside a transaction gives everything back with it, a little later.
-    if request.node.get_closest_marker("django_db") and not connection.in_atomic_block:
-        with django_db_blocker.unblock():
-            until(lambda: advisory_locks() == 0, "the end of all advisory locks")
+def no_lock_is_left(no_locks_left):
+    """No test leaves a lock behind, nor an open section."""
 
 
 @pytest.fixture(autouse=True)

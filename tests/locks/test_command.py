@@ -65,7 +65,7 @@ def test_the_tree_is_what_is_shown_unless_told_otherwise(jam):
 
 
 def test_waiters_have_their_place_in_the_queue(jam):
-    assert "waits, 1 in the queue" in _output()
+    assert "waits #1" in _output()
 
 
 def test_it_draws_who_waits_behind_whom(jam):
@@ -151,7 +151,9 @@ def test_ending_a_session_shows_what_it_holds_and_says_that_it_has_ended(jam):
     assert "@" in row.by
 
 
-@pytest.mark.parametrize(("answer", "has_ended"), [("y", True), ("Yes", True), ("", False), ("n", False), ("yep", False)])
+@pytest.mark.parametrize(
+    ("answer", "has_ended"), [("y", True), ("Yes", True), ("", False), ("n", False), ("yep", False)]
+)
 def test_it_asks_first(jam, monkeypatch, answer, has_ended):
     monkeypatch.setattr("builtins.input", lambda: answer)
     said = _output("--terminate", str(jam[0]))

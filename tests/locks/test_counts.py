@@ -14,10 +14,16 @@ from locks.keys import LockKey
 from locks.models import Minute
 from locks.monitor import recent
 from tests.locks.actors import ask, until
+from tests.locks.audit import forget_counts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT
 NEVER = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_on_its_way(transactional_db):
+    forget_counts()
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def test_a_skipped_re_entry_is_a_skip(tally):
 
 
 def test_a_long_wait_is_counted_whether_it_ends_with_the_lock_or_not(tally, held, monkeypatch):
-    monkeypatch.setattr("locks.translation._LONG_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("locks.notes._LONG_WAIT_SECONDS", 0.01)
     _time_out(0.03)
 
     assert recent() == {"timeouts": 1, "skips": 0, "waits_over_1s": 1, "lost": 0}

@@ -6,6 +6,7 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 
 from locks import Label, LockKey
+from locks.asks import Answer
 from locks.errors import sqlstate
 from tests.locks.actors import PATIENCE, advisory_locks, ask, until_waiting
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 KEY = LockKey(1, 42)
 LABEL = Label("test", "c1").text
 TAKE = "SELECT locks_take(%s::bigint, 1, %s, %s)"
-ASK = "SELECT refusal FROM locks_ask(ARRAY[%s]::bigint[], ARRAY[1], ARRAY[NULL]::text[], %s, %s, false, NULL, false)"
+ASK = "SELECT locks_ask(%s::bigint, 1, NULL, %s, %s, false, NULL, false)"
 SETTINGS = "SELECT ARRAY[current_setting('lock_timeout'), current_setting('application_name')]"
 
 
@@ -27,7 +28,7 @@ def _try(key=KEY):
 
 def _ask(patience_ms, key=KEY, label=LABEL):
     """Return the SQLSTATE of the refusal, or None."""
-    return ask(ASK, [str(key.id), patience_ms, label])
+    return Answer.read(ask(ASK, [str(key.id), patience_ms, label])).refusal
 
 
 def _holds(key=KEY):
@@ -149,10 +150,7 @@ def test_above_read_committed_it_is_refused(level):
 def test_what_is_held_is_taken_again_without_a_second_marker():
     with transaction.atomic():
         mine = ask("SELECT pg_backend_pid()")
-        asked = (
-            "SELECT cardinality(again) FROM locks_ask(ARRAY[%s]::bigint[], ARRAY[1], NULL, 0, NULL, false, NULL, true)"
-        )
-        again = [ask(asked, [str(KEY.id)]) for _ in range(2)]
+        again = [len(Answer.read(ask(ASK, [str(KEY.id), 0, None])).again) for _ in range(2)]
         _take()
         _take(LockKey(1, 43))
 
@@ -203,14 +201,15 @@ def test_a_wait_that_times_out_while_it_is_granted_leaves_no_lock(actor):
 
 
 def test_the_functions_can_be_taken_back_and_made_again():
-    first, last = import_module("locks.migrations.0001_locks"), import_module("locks.migrations.0003_sessions")
+    names = ("0001_locks", "0003_asks", "0004_sessions")
+    migrations = [import_module(f"locks.migrations.{name}") for name in names]
     count = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'locks\\_%%'"
     with transaction.atomic(), connection.cursor() as cursor:
         before = ask(count)
-        for migration in (last, first):
+        for migration in reversed(migrations):
             cursor.execute(migration.NOTHING)
         assert ask(count) < before / 3
-        for migration in (first, last):
+        for migration in migrations:
             for operation in migration.Migration.operations:
                 cursor.execute(operation.sql)
         assert ask(count) == before

@@ -11,10 +11,16 @@ from locks.models import Incident as Kept
 from locks.models import Minute
 from locks.monitor import snapshot
 from tests.locks.actors import ask
+from tests.locks.audit import forget_counts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ASKER = Label("cycle reap", "c-1").text
 HOLDER = Label("hook stop", "c-2").text
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_on_its_way(transactional_db):
+    forget_counts()
 
 
 def _incident(kind="timeouts", key=42, **more):

@@ -1,15 +1,12 @@
-"""The step scheduler finds every order once, tells who is blocked from who can go on, and fails with a schedule."""
+"""The step scheduler finds every order once, checks each outcome, and fails with a schedule that can be replayed."""
 
 import doctest
-import threading
 
 import pytest
-from django.db import connection, models, transaction
+from django.db import transaction
 from django.db.utils import OperationalError
 
-from locks import LockNamespace, advisory_lock
 from locks.testing import (
-    Deadlock,
     Explored,
     Scene,
     ScheduleFailed,
@@ -20,61 +17,17 @@ from locks.testing import (
     replay,
     step,
 )
-from tests.locks.actors import advisory_locks, ask
+from tests.locks.actors import ask
+from tests.locks.bank import (
+    Account,
+    account,  # noqa: F401 - a fixture
+    two,
+    withdraw,
+    withdraw_after_a_row_lock,
+    withdraw_under_the_lock,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Account(models.Model):
-    balance = models.IntegerField()
-
-    class Meta:
-        app_label = "bank"
-        managed = False
-        db_table = "bank_account"
-
-    def __str__(self):
-        return f"{self.balance} left"
-
-
-@pytest.fixture(autouse=True)
-def account(transactional_db):
-    with connection.schema_editor() as editor:
-        editor.create_model(Account)
-    Account.objects.create(balance=2)
-    yield
-    with connection.schema_editor() as editor:
-        editor.delete_model(Account)
-
-
-def withdraw():
-    """Read, think, write."""
-    with transaction.atomic():
-        account = Account.objects.get()
-        account.balance -= 1
-        account.save()
-
-
-def withdraw_under_the_lock():
-    with transaction.atomic(), advisory_lock(LockNamespace.AGENT, 1):
-        withdraw()
-
-
-def withdraw_after_a_row_lock():
-    with transaction.atomic():
-        account = Account.objects.select_for_update().get()
-        account.balance -= 1
-        account.save()
-
-
-def two(act, *stops, **more):
-    """Return a scene of two who do the same."""
-
-    def scene():
-        Account.objects.update(balance=2)
-        return Scene({"one": act, "other": act}, stops, **more)
-
-    return scene
 
 
 def nothing_is_lost(outcome):
@@ -175,86 +128,6 @@ def test_an_error_that_was_not_foreseen_fails_the_run_with_its_schedule():
         explore(lambda: scene, lambda outcome: None)
     assert failed.value.schedule == ["one: a", "other: b"]
     assert isinstance(failed.value.__cause__, ValueError)
-
-
-# -- who is blocked -----------------------------------------------------------
-
-
-def test_who_waits_is_never_chosen_and_stops_again_when_the_wait_is_over():
-    def act():
-        with transaction.atomic(), advisory_lock(LockNamespace.AGENT, 1):
-            step("inside")
-
-    schedules = []
-    explored = explore(two(act, "COMMIT"), lambda outcome: schedules.append(outcome.schedule))
-    # The lock is taken before the first stop: the other one waits from the beginning.
-    assert explored == Explored(runs=1, met=1)
-    assert schedules == [
-        ("one: inside", "one: COMMIT", "other: goes on after its wait", "other: inside", "other: COMMIT")
-    ]
-
-
-def test_who_is_woken_does_not_run_on_beside_who_woke_it():
-    def act():
-        withdraw_after_a_row_lock()
-        step("after")
-
-    schedules = []
-    explore(two(act, "COMMIT"), lambda outcome: schedules.append(outcome.schedule))
-    woken = "other: goes on after its wait"
-    assert [schedule.index("one: after") - schedule.index(woken) for schedule in schedules] == [-1, 1, 2, 3]
-
-
-def crossing(first, second):
-    def act():
-        with transaction.atomic(), advisory_lock(LockNamespace.AGENT, first):
-            step("between")
-            with advisory_lock(LockNamespace.AGENT, second):
-                pass
-
-    return act
-
-
-def test_a_deadlock_is_reported_with_its_schedule_before_the_server_ends_it():
-    scene = Scene({"one": crossing(1, 2), "other": crossing(2, 1)})
-    with pytest.raises(Deadlock, match="one and other wait") as found:
-        explore(lambda: scene, lambda outcome: None)
-    assert found.value.schedule == ["one: between", "other: between"]
-    assert advisory_locks() == 0
-    with pytest.raises(Deadlock):
-        replay(lambda: scene, found.value.schedule)
-
-
-def test_in_one_order_there_is_no_deadlock():
-    scene = Scene({"one": crossing(1, 2), "other": crossing(1, 2)}, stops=("SELECT", "COMMIT"))
-    assert explore(lambda: scene, lambda outcome: None).met > 0
-
-
-def test_a_wait_that_the_server_knows_nothing_of_is_no_step(monkeypatch):
-    monkeypatch.setattr(interleavings, "WITHIN", 0.2)
-    gate = threading.Event()
-    scene = Scene({"one": lambda: gate.wait(interleavings.WITHIN * 2), "other": lambda: None})
-    with pytest.raises(ScheduleFailed, match=r"nothing happens within 0\.2 s\n(.|\n)*one is at(.|\n)*gate\.wait"):
-        explore(lambda: scene, lambda outcome: None)
-
-
-def test_a_lock_that_nobody_of_the_scene_holds_is_a_deadlock_too():
-    with transaction.atomic(), advisory_lock(LockNamespace.AGENT, 1), pytest.raises(Deadlock, match="other wait"):
-        explore(lambda: Scene({"other": withdraw_under_the_lock}), lambda outcome: None)
-    assert advisory_locks() == 0
-
-
-def test_the_locks_of_who_is_done_are_gone_before_the_next_step():
-    def keep():
-        ask("SELECT pg_advisory_lock(7) IS NULL")
-
-    def take():
-        step("try")
-        return ask("SELECT pg_try_advisory_lock(7)")
-
-    outcomes = []
-    explore(lambda: Scene({"keep": keep, "take": take}), outcomes.append)
-    assert [outcome.results["take"] for outcome in outcomes] == [True]
 
 
 # -- again --------------------------------------------------------------------

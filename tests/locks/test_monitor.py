@@ -36,10 +36,12 @@ def _seen():
 
 
 def test_nothing_is_shown_where_nothing_is_held(db):
-    assert snapshot().as_json() == {
+    assert snapshot().as_json() | {"room": {}} == {
         "count": 0,
         "locks": [],
         "recent": {"timeouts": 0, "skips": 0, "waits_over_1s": 0, "lost": 0},
+        "room": {},
+        "incidents": [],
     }
 
 
@@ -53,15 +55,19 @@ def test_a_holder_is_shown_with_who_since_when_and_whence(actor):
         "namespace": "AGENT",
         "key": 42,
         "agent": None,
+        "name": None,
         "mode": "exclusive",
         "granted": True,
         "pid": holder.pid,
         "holder": "hook stop",
         "correlation_id": "c-1",
+        "held_at_most": None,
         "wait_seconds": None,
+        "queue_position": None,
         "blocked_by": [],
         "blocks": [],
         "scope": "transaction",
+        "ghost": None,
     }
     assert 0 <= held < PATIENCE
     assert client
@@ -96,6 +102,7 @@ def test_a_waiter_is_shown_behind_whom_it_waits(actor):
         assert lock["held_seconds"] is None
         assert lock["wait_seconds"] >= 0
         assert (lock["holder"], lock["correlation_id"]) == ("cycle reap", "c-2")
+    assert [lock["queue_position"] for lock in (held, *waiting)] == [None, 1, 2]
 
 
 @pytest.mark.parametrize("key", [0, -1, 2**31, -(2**31) - 1, 2**63 - 1, -(2**63)])
@@ -114,35 +121,54 @@ def test_every_id_can_be_taken(actor, lock_id):
 
 
 def test_several_locks_of_one_session_are_told_apart(actor):
-    holder = _hold(actor, 1)
+    holder = _hold(actor, 1, LockNamespace.SESSION)
+    holder.enter(advisory_lock(AGENT, 1))
     holder.enter(advisory_lock(AGENT, 2))
-    holder.enter(advisory_lock(LockNamespace.SESSION, 1))
 
     assert {(lock["namespace"], lock["key"]) for lock in _seen()} == {("AGENT", 1), ("AGENT", 2), ("SESSION", 1)}
 
 
-def test_foreign_locks_are_shown_with_their_raw_keys_and_their_scope():
-    with transaction.atomic():
-        ask("SELECT pg_advisory_xact_lock(-5)")
-        ask("SELECT pg_advisory_xact_lock_shared(-1, 7)")
-        seen = {str(lock["key"]): lock for lock in _seen()}
+def test_places_in_the_queue_are_counted_for_each_lock(actor):
+    _hold(actor, 1)
+    _hold(actor, 2)
+    waiters = [_wait(actor, key) for key in (1, 2, 1, 1)]
+    places = {lock["pid"]: lock["queue_position"] for lock in _seen() if not lock["granted"]}
 
-    assert [seen["-5"][field] for field in ("namespace", "mode", "held_seconds", "scope")] == [
-        None,
-        "exclusive",
-        None,
-        "transaction",
-    ]
-    assert seen["(-1, 7)"]["mode"] == "shared"
+    assert [places[waiter.pid] for waiter in waiters] == [1, 1, 2, 3]
 
 
-def test_a_foreign_lock_that_is_held_outside_a_transaction_is_of_session_scope(actor):
+def test_it_says_how_full_the_servers_table_is(actor):
+    before = snapshot().room
     stranger = actor()
-    stranger.do(ask, "SELECT pg_advisory_lock(5)")
-    (lock,) = _seen()
+    stranger.do(ask, "SELECT count(pg_advisory_lock(key)) FROM generate_series(1, 100) AS key")
+    room = snapshot().room
 
-    assert (lock["scope"], lock["pid"], lock["correlation_id"]) == ("session", stranger.pid, None)
-    assert lock["holder"] == "headspace"
+    assert room.taken >= before.taken + 100 - 20
+    settings = [int(ask(f"SHOW {name}")) for name in ("max_locks_per_transaction", "max_connections")]
+    assert room.nominal >= settings[0] * settings[1]
+    assert room.percent == 100 * room.taken / room.nominal
+
+
+def test_a_key_that_was_a_text_is_shown_with_it(actor):
+    key = LockKey(AGENT, "nightly")
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM locks_name")
+        cursor.execute("INSERT INTO locks_name VALUES (%s::bigint, 1, 'nightly', now())", [str(key.id)])
+    holder = _hold(actor, key.key)
+    holder.enter(advisory_lock(AGENT, 2))
+
+    assert {lock["key"]: lock["name"] for lock in _seen()} == {key.key: "nightly", 2: None}
+    assert "AGENT nightly" in [lock.title for lock in snapshot().locks]
+
+
+def test_texts_that_somebody_locks_hide_the_texts_and_not_the_locks(actor, monkeypatch):
+    monkeypatch.setattr("locks.monitor.STATEMENT_TIMEOUT", timedelta(milliseconds=200))
+    _hold(actor, LockKey(AGENT, "nightly").key)
+    alterer = actor()
+    alterer.enter(transaction.atomic())
+    alterer.do(_lock_table, "locks_name")
+
+    assert [(lock["holder"], lock["name"]) for lock in _seen()] == [("hook stop", None)]
 
 
 def test_locks_of_another_database_are_not_shown(transactional_db):
@@ -177,9 +203,9 @@ def test_a_holder_that_waits_for_somebodys_row_is_followed_to_that_somebody(acto
 def test_keys_are_shown_by_the_names_that_somebody_knows(actor, monkeypatch):
     monkeypatch.setattr("locks.monitor._resolvers", {})
     name_keys(AGENT, lambda keys: {key: f"agent number {key}" for key in keys if key != 2})
-    holder = _hold(actor, 1)
+    holder = _hold(actor, 1, LockNamespace.SESSION)
+    holder.enter(advisory_lock(AGENT, 1))
     holder.enter(advisory_lock(AGENT, 2))
-    holder.enter(advisory_lock(LockNamespace.SESSION, 1))
 
     assert {(lock["namespace"], lock["key"]): lock["agent"] for lock in _seen()} == {
         ("AGENT", 1): "agent number 1",
@@ -197,14 +223,14 @@ def test_a_table_of_names_that_somebody_alters_hides_the_names_and_not_the_locks
     assert [lock["agent"] for lock in _seen()] == ["a"]
     alterer = actor()
     alterer.enter(transaction.atomic())
-    alterer.do(_lock_table)
+    alterer.do(_lock_table, "auth_group")
 
     assert [(lock["holder"], lock["agent"]) for lock in _seen()] == [("hook stop", None)]
 
 
-def _lock_table():
+def _lock_table(name):
     with connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE auth_group IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
 
 
 def test_it_sees_the_present_though_its_caller_is_in_a_transaction(actor):

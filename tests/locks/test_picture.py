@@ -6,8 +6,6 @@ from locks.picture import draw
 NOW = datetime(2026, 3, 1, 12, 30, 40, tzinfo=UTC)
 
 
-
-
 def _drawn(*minutes):
     rows = {}
     for ago, numbers in minutes:
@@ -27,6 +25,13 @@ def test_a_minute_in_which_only_somebody_skipped_is_no_contention():
     assert _drawn((5, {"skips": 100})).bars == ()
 
 
+def test_what_asking_takes_by_itself_is_no_contention():
+    picture = _drawn((5, {"waited_seconds": 0.004}))
+
+    assert picture.bars == ()
+    assert picture.says == "Nobody had to wait for a lock in the last hour."
+
+
 def test_time_runs_from_left_to_right_and_the_present_minute_is_the_last():
     now, before, first = (_drawn((ago, {"waited_seconds": 1.0})).bars[0] for ago in (0, 1, 59))
 
@@ -36,7 +41,7 @@ def test_time_runs_from_left_to_right_and_the_present_minute_is_the_last():
 
 
 def test_a_bar_is_as_high_as_was_waited_and_none_leaves_the_picture():
-    picture = _drawn((3, {"waited_seconds": 30.0}), (2, {"waited_seconds": 15.0}), (1, {"waited_seconds": 0.0001}))
+    picture = _drawn((3, {"waited_seconds": 30.0}), (2, {"waited_seconds": 15.0}), (1, {"waited_seconds": 0.02}))
     high, half, short = (float(bar.height) for bar in picture.bars)
 
     assert abs(high - 2 * half) < 0.2

@@ -218,7 +218,6 @@ def test_it_is_on_record_before_the_session_is_told(holder, monkeypatch):
     assert (Termination.objects.get().outcome, Termination.objects.get().ended_at) == ("", None)
 
 
-@pytest.mark.django_db(transaction=True)
 def test_inside_a_transaction_it_is_refused(holder):
     with pytest.raises(RuntimeError), transaction.atomic():
         _ask_to_end(holder.pid)

@@ -7,10 +7,17 @@ import pytest
 
 from locks.counts import Tally
 from locks.history import timings
+from locks.incidents import Incident
 from locks.models import Minute, Timing
 from locks.timings import BOUNDS
+from tests.locks.audit import forget_counts
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_on_its_way(transactional_db):
+    forget_counts()
 
 
 def _counts(namespace, what):
@@ -26,7 +33,7 @@ def test_a_duration_is_counted_below_the_bound_that_it_does_not_exceed(tally):
 
 
 def test_the_bounds_are_those_that_a_person_would_ask_for():
-    assert BOUNDS == (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, inf)
+    assert (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, inf) == BOUNDS
 
 
 def test_namespaces_and_waits_and_holds_are_told_apart(tally):
@@ -55,7 +62,7 @@ def test_processes_that_write_at_once_lose_nothing_and_meet_in_no_circle():
     tallies = [Tally(timedelta(hours=1)) for _ in range(4)]
 
     def work(place):
-        for round in range(8):
+        for _ in range(8):
             for namespace in sorted(range(1, 6), reverse=place % 2 == 0):
                 tallies[place].time(namespace, "wait", 0.002)
                 tallies[place].time(namespace, "hold", 0.2)
@@ -81,6 +88,15 @@ def test_a_minute_has_the_seconds_that_were_waited_and_the_longest_wait(tally):
 
     assert sum(minute.waited_seconds for minute in minutes) == 4
     assert max(minute.longest_wait for minute in minutes) == 2.5
+
+
+def test_a_wait_without_success_is_in_the_minute_and_not_among_the_durations(tally):
+    for kind in ("timeouts", "skips", "waits_over_1s", "lost"):
+        tally.tell(Incident(kind, 1, 42, "", "cycle reap", 15.0))
+    tally.write()
+
+    assert (Minute.objects.get().waited_seconds, Minute.objects.get().longest_wait) == (15, 15)
+    assert not Timing.objects.exists()
 
 
 def test_what_can_not_be_written_stays_and_adds_up(tally, monkeypatch):

@@ -1,8 +1,11 @@
+import time
+
 import pytest
 
 from locks import LockKey
+from locks.durations import duration
 from locks.markers import RawLock, SeenLock
-from locks.snapshots import Lock, Session, Snapshot, duration
+from locks.snapshots import Lock, Session, Snapshot
 from locks.wait_tree import wait_trees
 
 
@@ -14,7 +17,8 @@ def _lock(sessions, pid, key, waited=None):
     locked = LockKey(1, key)
     raw = RawLock(pid, "ExclusiveLock", waited is None, 0, key, 1, 0.0, waited)
     seen = SeenLock(raw, 1, locked.key, 1.0 if waited is None else None, waited, True)
-    return Lock(seen, sessions[pid], None, (), ())
+    waiting = [other.pid for other in sessions.values() if pid in other.blocked_by]
+    return Lock(seen, sessions[pid], blocks=tuple(waiting) if waited is None else ())
 
 
 def _snapshot(sessions, *locks):
@@ -60,6 +64,33 @@ def test_a_root_without_any_advisory_lock_is_shown():
     assert tree.children[0].waits_for is None
 
 
+def test_a_root_is_in_the_way_for_as_long_as_it_has_had_what_others_want():
+    sessions = [_session(1), _session(2, 1), _session(3, 2)]
+    (tree,) = wait_trees(_snapshot(sessions, (1, 10), (2, 10, 65.0), (2, 20), (3, 20, 80.0)))
+
+    assert ([lock.seen.key for lock in tree.in_the_way], tree.since) == ([10], "1.00 s")
+    assert (tree.longest_wait, tree.longest) == (80.0, "1 min 20 s")
+
+
+def test_a_root_that_holds_no_advisory_lock_is_in_the_way_no_longer_than_its_transaction():
+    (tree,) = wait_trees(_snapshot([_session(1), _session(2, 1)], (2, 10, 3.0)))
+
+    assert (tree.in_the_way, tree.since) == ((), "at most 0.00 s")
+
+
+def test_a_hundred_waiters_behind_a_holder_of_thousands_are_placed_at_once():
+    sessions = [_session(1), *[_session(pid, *range(1, pid)) for pid in range(2, 102)]]
+    held = [(1, key) for key in range(10, 2010)]
+    known = {session.pid: session for session in sessions}
+    locks = [_lock({1: known[1]}, *one) for one in held] + [_lock(known, pid, 10, 1.0) for pid in range(2, 102)]
+    started = time.monotonic()
+    (tree,) = wait_trees(Snapshot(tuple(locks), known))
+
+    assert tree.waiting == 100
+    # Milliseconds; looking through all that is held for each who waits takes seconds.
+    assert time.monotonic() - started < 1
+
+
 def test_the_tree_with_most_waiters_comes_first():
     sessions = [_session(1), _session(2), _session(3, 2), _session(4)]
     trees = wait_trees(_snapshot(sessions, (1, 10), (2, 20), (3, 20, 1.0), (4, 40)))
@@ -81,7 +112,8 @@ def test_a_blocker_that_is_gone_leaves_its_waiter_as_a_root():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.014, "0.01 s"), (59.2, "59.20 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")]
+    ("seconds", "words"),
+    [(0.014, "0.01 s"), (59.2, "59.20 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90_000, "1 d 1 h")],
 )
 def test_a_duration_is_said_in_its_largest_units(seconds, words):
     assert duration(seconds) == words

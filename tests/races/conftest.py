@@ -6,19 +6,22 @@ from agents import intake
 from agents.hosts import add_host
 from locks import Lanes
 from tests.races.hooks import Session
-from tests.races.meeting import clear_the_stage, wait_until
-from tests.races.truths import locks_left
+from tests.races.meeting import clear_the_stage
 from tests.races.web import Web
+
+
+@pytest.fixture(autouse=True)
+def no_lock_is_left(no_locks_left):
+    """After each test nobody holds a lock, whatever was killed in it."""
 
 
 @pytest.fixture
 def host(transactional_db):
-    """A machine with its token; after the test nobody holds a lock, whatever was killed in it."""
+    """A machine with its token."""
     made, token = add_host("machine")
     made.token = token
     yield made
     clear_the_stage()
-    wait_until(lambda: not locks_left())
 
 
 @pytest.fixture

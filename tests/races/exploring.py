@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from agents import intake
-from agents.models import HookEvent
+from agents.models import Agent, HookEvent
 from locks.asks import ASK
 from locks.testing import ScheduleFailed, explore
 from tests.races.hooks import LOOK, RECORD, Answer, Session
@@ -39,6 +39,11 @@ def fresh(session, *then, remembered=False, ago=None):
     if not remembered:
         intake._memory.forget_all()
     return made
+
+
+def only_this_run():
+    """Let the reaper find none of the agents of earlier runs: they were heard just now."""
+    Agent.objects.update(last_seen_at=timezone.now())
 
 
 def agent_of_session(session):

@@ -18,14 +18,23 @@ NO_VERSION_CHECK = [("agents_record", "row_version IS DISTINCT FROM decided_on",
 # Its row's lock would take its place: both are gone.
 NO_AGENT_LOCK = [("agents_record", _LOCK, ""), ("agents_record", _READ_LOCKED, _READ)]
 NO_ROW_LOCK = [("agents_record", _READ_LOCKED, _READ)]
-_ASK = "waited_ms := waited_ms + locks_take(ids[position], namespaces[position], left_ms, label, shared);"
-NO_NAME_LOCK = [("locks_ask", _ASK, f"IF namespaces[position] <> {LockNamespace.SESSION:d} THEN {_ASK} END IF;")]
+_ASK = "waited_ms := locks_take(lock_id, namespace, patience_ms, label, shared);"
+_NO_ASK = f"waited_ms := 0; IF namespace <> {LockNamespace.SESSION:d} THEN {_ASK} END IF;"
+NO_NAME_LOCK = [("locks_ask", _ASK, _NO_ASK)]
 _KEYS, _CONFLICT = "e.key = ANY (keys)", "ON CONFLICT (host_id, key) DO NOTHING"
 BLIND_LOOK = [("agents_look", _KEYS, "false")]
 BLIND_RECORD = [("agents_record", _KEYS, "false")]
 NO_CONFLICT = [("agents_record", _CONFLICT, ""), ("agents_store", _CONFLICT, "")]
 NO_INBOX_CHECK = [("agents_record", "IF token IS NOT NULL AND agents_waiting(", "IF false AND agents_waiting(")]
 READ_BEFORE_THE_LOCK = [("agents_record", _READ_LOCKED, ""), ("agents_record", _LOCK, f"{_READ} {_LOCK}")]
+_TRY = "granted := pg_catalog.pg_try_advisory_xact_lock(lock_id);"
+NOT_THE_TRANSACTIONS = [("locks_take", _TRY, _TRY.replace("_xact", ""))]
+
+
+def one_lock_for_all(key):
+    """Return what makes every hook take the lock of this one key."""
+    return [("agents_record", _LOCK, _LOCK.replace("lock_id,", f"({key.id})::bigint,"))]
+
 
 # Lets the triggers rest, until the message ends, that refuse to empty what is append-only.
 _LET_EMPTY = (

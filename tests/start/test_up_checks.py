@@ -1,6 +1,6 @@
 """``manage.py up`` looks at its database first: a bad one ends the start, a careless one is told."""
 
-from tests.servers import primary_with_standby, restartable
+from tests.servers import pgbouncer, primary_with_standby, restartable
 from tests.start.test_up import Up
 
 
@@ -31,5 +31,19 @@ def test_the_embedded_server_gives_no_reason_to_say_anything(place):
         up.ready()
     finally:
         up.clean_up()
+
+    assert "System check" not in up.said
+
+
+def test_behind_a_transaction_pooler_it_starts_with_a_way_past_it_and_not_without(place):
+    with restartable() as server, pgbouncer(server.url(), pool_size=10) as pooler:
+        refused = Up(place / "refused", DATABASE_URL=pooler.url())
+        assert refused.process.wait(30) == 1
+        assert "Name a database that leads around it in LOCKS['DIRECT']" in refused.said
+        up = Up(place / "data", DATABASE_URL=pooler.url(), DATABASE_DIRECT_URL=server.url())
+        try:
+            up.ready()
+        finally:
+            up.stop()
 
     assert "System check" not in up.said

@@ -140,7 +140,7 @@ def _words(node: Node) -> str:
     who = f"{session.label.holder} (pid {session.pid}{', idle in transaction' if node.is_idle else ''})"
     facts = [f"holds {lock.title} for {lock.since}" for lock in node.in_the_way or node.holds[:3]]
     if node.waits_for:
-        place = f", {node.waits_for.position} in the queue" if node.waits_for.position else ""
+        place = f", #{node.waits_for.position} in the queue" if node.waits_for.position else ""
         facts.insert(0, f"waits for {node.waits_for.title} for {node.waits_for.since}{place}")
     return escape(f"{who} {', '.join(facts)}")
 
@@ -163,14 +163,14 @@ def _table(seen: Snapshot) -> Iterator[RenderableType]:
 def _cells(lock: Lock) -> list[str]:
     raw = lock.seen.raw
     who = lock.session.label.holder if lock.session else "unknown"
-    state = "holds" if raw.granted else f"waits, {lock.position} in the queue"
+    state = "holds" if raw.granted else f"waits #{lock.position}"
     behind = ", ".join(map(str, lock.blocked_by))
     return [lock.title, who, state, lock.since, lock.scope, str(raw.pid or "prepared"), behind]
 
 
 def _warnings(seen: Snapshot) -> Iterator[Text]:
     for lock in seen.ghosts[:_MOST_ROWS]:
-        yield Text(f"{lock.title}: {lock.ghost} (pid {lock.seen.raw.pid})", "magenta")
+        yield Text(f"{lock.title}: {lock.ghost} (pid {lock.seen.raw.pid})", "blue")
     if seen.room.nominal:
         style = "bold red" if seen.room.percent >= 50 else "dim"
         yield Text(f"lock table: {seen.room.taken} of {seen.room.nominal} ({seen.room.percent:.0f} %)", style)

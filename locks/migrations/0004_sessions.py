@@ -1,7 +1,7 @@
 """Session scope: locks on a connection that does nothing else, each with a number that outranks older holders.
 
 What Python calls, on the lock's own connection
-    locks_ask_session(...)   as ``locks_ask``, and the fencing token; each call is its own transaction
+    locks_ask_session(...)   as ``locks_ask_many``, and the fencing token; each call is its own transaction
     locks_release(ids, shared) RETURNS boolean
         Give everything back; whether all of it was still held.
 
@@ -228,6 +228,6 @@ DROP SEQUENCE locks_fence_token;
 class Migration(migrations.Migration):
     """Create the functions, the sequence and the table of tokens."""
 
-    dependencies = [("locks", "0002_watching")]
+    dependencies = [("locks", "0003_asks")]
 
     operations = [migrations.RunSQL(FUNCTIONS, reverse_sql=NOTHING)]

@@ -1,0 +1,37 @@
+"""``docs/locks-pitfalls.md`` names tests that there are, and every fact that is pinned."""
+
+import re
+
+import pytest
+
+from tests.house.sources import ROOT
+
+TEXT = (ROOT / "docs/locks-pitfalls.md").read_text()
+ROWS = [line for line in TEXT.splitlines() if line.startswith("| ") and not re.match(r"\| (Pitfall|---)", line)]
+NAMED = set(re.findall(r"`(test_\w+)`", TEXT))
+_TEST = re.compile(r"^\s*(?:async )?def (test_\w+)", re.MULTILINE)
+
+
+def _tests(pattern):
+    return {name for path in ROOT.glob(pattern) for name in _TEST.findall(path.read_text())}
+
+
+def test_the_table_is_long():
+    assert len(ROWS) > 25
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2:50])
+def test_a_row_says_what_goes_wrong_what_is_done_and_what_holds_it(row):
+    pitfall, answer, tests = (cell.strip() for cell in row.strip("|").split(" | "))
+
+    assert pitfall.endswith(".")
+    assert answer.endswith(".")
+    assert re.fullmatch(r"`test_\w+`(, `test_\w+`)*", tests)
+
+
+def test_every_test_that_is_named_exists():
+    assert NAMED - _tests("tests/**/test_*.py") == set()
+
+
+def test_every_fact_that_is_pinned_is_named():
+    assert _tests("tests/locks/test_postgres_facts*.py") - NAMED == set()
