@@ -7,7 +7,7 @@ What a section is depends on its scope: ``transactional`` (the lock goes with th
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from django.db import DEFAULT_DB_ALIAS
 
@@ -154,15 +154,23 @@ class Section(Generic[H]):
         return decorated(function, lambda *args, **kwargs: Section(lambda: self._ask(*args, **kwargs)))
 
     def __enter__(self) -> H:
-        held: H = self._door.enter(self._now())
-        return held
+        self._door.claim()
+        try:
+            return cast(H, self._door.enter(self._now()))
+        except BaseException:
+            self._door.leave()
+            raise
 
     def __exit__(self, *error: object) -> None:
         self._door.leave(*error)
 
     async def __aenter__(self) -> H:
-        held: H = await self._door.aenter(self._now())
-        return held
+        self._door.claim()
+        try:
+            return cast(H, await self._door.aenter(self._now()))
+        except BaseException:
+            self._door.leave()
+            raise
 
     async def __aexit__(self, *error: object) -> None:
         await self._door.aleave(*error)
@@ -182,20 +190,29 @@ class SectionOrSkip:
         self._door = Door()
 
     def __enter__(self) -> bool:
+        self._door.claim()
         try:
             self._door.enter(self._patient_ask())
         except (Busy, LockReentered) as refusal:
+            # Skipped, the block has its turn at the door all the same.
             return self._skipped(refusal)
+        except BaseException:
+            self._door.leave()
+            raise
         return self._entered()
 
     def __exit__(self, *error: object) -> None:
         self._door.leave(*error)
 
     async def __aenter__(self) -> bool:
+        self._door.claim()
         try:
             await self._door.aenter(self._patient_ask())
         except (Busy, LockReentered) as refusal:
             return self._skipped(refusal)
+        except BaseException:
+            self._door.leave()
+            raise
         return self._entered()
 
     async def __aexit__(self, *error: object) -> None:

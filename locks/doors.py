@@ -1,7 +1,6 @@
 """A door: the way into one section and out of it again, whatever its scope, from a thread or from a task."""
 
 import threading
-from typing import Any
 
 from asgiref.sync import sync_to_async
 
@@ -12,59 +11,59 @@ from locks.transactional import HeldLock
 
 
 class Door:
-    """Holds one entry at a time: two blocks that share the object would leave each other's section."""
+    """The way into one section at a time.
+
+    A block claims the door before it goes in and for as long as it takes, entered or not: two blocks that shared the
+    object would leave each other's section.
+    """
 
     def __init__(self) -> None:
-        self._in_use = threading.Lock()
+        self._claimed = threading.Lock()
         self._entry: fenced.Entry | transactional.Entry | None = None
 
-    def enter(self, ask: Ask) -> Any:
+    def claim(self) -> None:
+        """Raise LockReentered where another block has claimed it."""
+        if not self._claimed.acquire(blocking=False):
+            raise LockReentered("this object is in use by another block: make one for each")
+
+    def enter(self, ask: Ask) -> HeldLock:
         """Enter; returns the held lock. Raises what ``advisory_lock`` raises."""
-        self._use()
-        try:
-            if ask.keys:
-                self._entry = fenced.enter(ask) if ask.scope == "session" else transactional.enter(ask)
-        except BaseException:
-            self._in_use.release()
-            raise
+        if ask.keys:
+            self._entry = fenced.enter(ask) if ask.scope == "session" else transactional.enter(ask)
         return self._held(ask)
 
     def leave(self, *error: object) -> None:
-        """Leave, if it was entered. LockLost where the lock was lost meanwhile and the block has not failed itself."""
-        entry = self._taken_out()
-        if entry:
-            entry.leave(*error)
+        """Leave, if it was entered, and give the door free.
 
-    async def aenter(self, ask: Ask) -> Any:
-        """Enter from a task. Transaction scope is that of the thread in which its synchronous code runs."""
-        self._use()
+        LockLost where the lock was lost meanwhile and the block has not failed itself.
+        """
         try:
-            if ask.keys and ask.scope == "session":
-                self._entry = await fenced.aenter(ask)
-            elif ask.keys:
-                self._entry = await sync_to_async(transactional.enter)(ask)
-        except BaseException:
-            self._in_use.release()
-            raise
+            if self._entry:
+                self._entry.leave(*error)
+        finally:
+            self._give_free()
+
+    async def aenter(self, ask: Ask) -> HeldLock:
+        """Enter from a task. Transaction scope is that of the thread in which its synchronous code runs."""
+        if ask.keys and ask.scope == "session":
+            self._entry = await fenced.aenter(ask)
+        elif ask.keys:
+            self._entry = await sync_to_async(transactional.enter)(ask)
         return self._held(ask)
 
     async def aleave(self, *error: object) -> None:
         """Leave from a task."""
-        entry = self._taken_out()
-        if isinstance(entry, fenced.Entry):
-            await entry.aleave(*error)
-        elif entry:
-            await sync_to_async(entry.leave)(*error)
-
-    def _use(self) -> None:
-        if not self._in_use.acquire(blocking=False):
-            raise LockReentered("this object is inside of its section already: make one for each block")
+        try:
+            if isinstance(self._entry, fenced.Entry):
+                await self._entry.aleave(*error)
+            elif self._entry:
+                await sync_to_async(self._entry.leave)(*error)
+        finally:
+            self._give_free()
 
     def _held(self, ask: Ask) -> HeldLock:
         return self._entry.held if self._entry else HeldLock((), ask.using)
 
-    def _taken_out(self) -> fenced.Entry | transactional.Entry | None:
-        entry, self._entry = self._entry, None
-        if self._in_use.locked():
-            self._in_use.release()
-        return entry
+    def _give_free(self) -> None:
+        self._entry = None
+        self._claimed.release()

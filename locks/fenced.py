@@ -16,6 +16,7 @@ is held, and a new one where none is kept.
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -99,12 +100,16 @@ class Entry:
         self._connections = connections_for(ask.using)
         self._block = begin_block(ask.using, None, ask.keys)
         self._began = time.monotonic()
+        self._process = os.getpid()
 
     def leave(self, *error: object) -> None:
         """Give the lock back. LockLost where it was not held any more, unless the block itself has failed."""
         raw = self.held.raw
         assert isinstance(raw, Dedicated)
-        self._note_the_end()
+        end_block(self._block)
+        if os.getpid() != self._process:
+            # In a forked child: the lock, and the socket, are its parent's.
+            return
         try:
             (was_held,) = raw.execute(_RELEASE, self._released).fetchone() or (False,)
         except psycopg.Error:
@@ -116,13 +121,13 @@ class Entry:
             self._connections.give_back(raw)
         else:
             self._connections.discard(raw)
-            self._lost(error)
+        self._note_the_end(error, was_held=was_held)
 
     async def aleave(self, *error: object) -> None:
         """Do the same from a task. The connection is closed whatever happens: another loop could not use it."""
         raw = self.held.raw
         assert isinstance(raw, psycopg.AsyncConnection)
-        self._note_the_end()
+        end_block(self._block)
         try:
             (was_held,) = await (await raw.execute(_RELEASE, self._released)).fetchone() or (False,)
         except psycopg.Error:
@@ -130,23 +135,20 @@ class Entry:
         finally:
             _close(raw)
             self._connections.leave_place()
-        if not was_held:
-            self._lost(error)
+        self._note_the_end(error, was_held=was_held)
 
     @property
     def _released(self) -> list[object]:
         return [_ids(self.held.keys), self.held.shared]
 
-    def _note_the_end(self) -> None:
-        end_block(self._block)
+    def _note_the_end(self, error: tuple[object, ...], *, was_held: bool) -> None:
         note_hold(self.held.keys, time.monotonic() - self._began, self.held.using)
-
-    def _lost(self, error: tuple[object, ...]) -> None:
+        if was_held:
+            return
         lost = loss(self.held.key, self.held.using)
-        if any(error):
-            log.error("%s; the error of its section is raised instead", lost)
-        else:
+        if not any(error):
             raise lost
+        log.error("%s; the error of its section is raised instead", lost)
 
 
 def enter(ask: Ask) -> Entry:
@@ -156,10 +158,15 @@ def enter(ask: Ask) -> Entry:
     ours = connections_for(ask.using)
     with Admission(ask) as patience_ms, _translated(ask):
         raw, row = _asked(ours, ask, patience_ms)
-    if error := _refused(ask, row):
+    if row[0] is not None:
+        # A refusal gave everything back.
         ours.give_back(raw)
-        raise error
-    return Entry(ask, raw, _granted(ask, row))
+        raise _refused(ask, row)
+    try:
+        return _entered(ask, raw, row)
+    except BaseException:
+        ours.discard(raw)
+        raise
 
 
 def _asked(ours: Connections, ask: Ask, patience_ms: int | None) -> tuple[Dedicated, Sequence[Any]]:
@@ -168,7 +175,7 @@ def _asked(ours: Connections, ask: Ask, patience_ms: int | None) -> tuple[Dedica
     while True:
         raw = ours.borrow(deadline)
         try:
-            return raw, raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline))).fetchone() or ()
+            return raw, raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline))).fetchone() or (None,)
         except BaseException:
             was_dead = raw.is_used and raw.broken
             # Whether the server granted it in the end, nobody knows.
@@ -189,14 +196,14 @@ async def aenter(ask: Ask) -> Entry:
             raw = await psycopg.AsyncConnection.connect(**parameters(ask.using))
             refuse_unfit(raw, await (await raw.execute(PREPARE)).fetchone())
             cursor = await raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline)))
-            row = await cursor.fetchone() or ()
-            if error := _refused(ask, row):
-                raise error
+            row = await cursor.fetchone() or (None,)
+            if row[0] is not None:
+                raise _refused(ask, row)
+            return _entered(ask, raw, row)
         except BaseException:
             _close(raw)
             connections_for(ask.using).leave_place()
             raise
-    return Entry(ask, raw, _granted(ask, row))
 
 
 async def _place(ask: Ask, deadline: float | None) -> None:
@@ -225,18 +232,17 @@ def _translated(ask: Ask) -> Iterator[None]:
         raise error from None
 
 
-def _granted(ask: Ask, row: Sequence[Any]) -> int:
-    """Note that the keys were granted, and return the fencing token."""
+def _entered(ask: Ask, raw: Raw, row: Sequence[Any]) -> Entry:
     note_wait(ask.keys, Answer.of_row(row).waited, ask.using)
-    return int(row[-1])
+    return Entry(ask, raw, int(row[-1]))
 
 
-def _refused(ask: Ask, row: Sequence[Any]) -> Exception | None:
+def _refused(ask: Ask, row: Sequence[Any]) -> Exception:
     answer = Answer.of_row(row)
     key = ask.keys[answer.refused - 1]
     if answer.is_busy:
         return busy(key, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
-    return refusal(answer.refusal, key) if answer.refusal else None
+    return refusal(str(answer.refusal), key)
 
 
 def _refuse_inside_transaction(ask: Ask) -> None:
@@ -244,8 +250,10 @@ def _refuse_inside_transaction(ask: Ask) -> None:
 
     The transaction around a test case does not count, as for ``atomic(durable=True)``.
     """
-    blocks = connections[ask.using].atomic_blocks
-    if blocks and not getattr(blocks[-1], "_from_testcase", False):
+    connection = connections[ask.using]
+    blocks = connection.atomic_blocks
+    is_by_hand = connection.connection is not None and not blocks and not connection.autocommit
+    if is_by_hand or (blocks and not getattr(blocks[-1], "_from_testcase", False)):
         raise InsideTransaction(
             f"{ask.keys[0]} would be given back before this transaction is committed:"
             " take it outside, or in transaction scope"

@@ -8,7 +8,7 @@ key and without a namespace.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from locks.counts import KINDS, Kind, tally
 from locks.errors import CANCELLED, MonitorTimeout, sqlstate
-from locks.history import newest_incidents
+from locks.history import minutes_since, newest_incidents
 from locks.markers import RawLock, SeenLock, Tag, read_locks
 from locks.models import Minute
 from locks.snapshots import Load, Lock, Room, Session, Snapshot
@@ -92,6 +92,12 @@ def recent(using: str = DEFAULT_DB_ALIAS) -> dict[Kind, int]:
     with tally.unwritten(using) as unwritten:
         written = minutes.aggregate(**{kind: Sum(kind, default=0) for kind in KINDS})
     return {kind: written[kind] + unwritten[kind] for kind in KINDS}
+
+
+def last_hour(now: datetime, using: str = DEFAULT_DB_ALIAS) -> dict[datetime, Minute]:
+    """Return the minutes of the last hour in which there was something to count. MonitorTimeout as a snapshot."""
+    with _watching(using):
+        return minutes_since(now - RECENT, using)
 
 
 @contextmanager

@@ -100,8 +100,8 @@ def refuse_from_inside(
     """Refuse what this context could only wait for in vain, or in a circle: what the server does not see, because the
     locks are on different connections to the database.
 
-    Raises LockReentered where it is inside of a section of one of the keys, and LockOrder where it would wait for a
-    higher namespace inside of a section of a lower one.
+    Raises LockReentered where it is inside of a section of one of the keys, and LockOrder where it would wait for a key
+    that stands before one that it holds.
     """
     for block in _open_blocks():
         if block.using != using or (block.connection is connection and connection is not None):
@@ -109,8 +109,8 @@ def refuse_from_inside(
         for key in keys:
             if key in block.keys:
                 raise LockReentered(f"{key} is already entered by the code that this code was started from")
-            if is_waiting and any(key.namespace > held.namespace for held in block.keys):
-                raise LockOrder(f"{key} must be taken before {min(block.keys, key=lambda held: held.namespace)}")
+            if is_waiting and any(key < held for held in block.keys):
+                raise LockOrder(f"{key} must be taken before {max(block.keys)}, or together with it")
 
 
 def _open_blocks() -> list[Block]:

@@ -32,6 +32,7 @@ from locks.errors import (
 from locks.holders import Holder, held_by, read_holders
 from locks.keys import LockKey
 from locks.notes import loss, note_hold, note_refusal, note_wait
+from locks.sections import refuse_from_inside
 
 _OURS: dict[str, tuple[type[AdvisoryLockError], str]] = {
     DEADLOCK: (LockDeadlock, "waiting for {} would have closed a circle of transactions"),
@@ -56,8 +57,11 @@ class Asked:
 def asking(key: LockKey, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[Asked]:
     """Surround a statement in which a database function asks for the lock (``locks_take``), and ends what it does.
 
-    Raises what ``advisory_lock`` raises for what the database says; every other error passes unchanged.
+    Raises what ``advisory_lock`` raises for what the database says, and LockReentered or LockOrder where it does not
+    see that this context holds the key, or one that comes after it, on another connection. Every other error passes
+    unchanged.
     """
+    refuse_from_inside(using, connections[using], (key,), is_waiting=True)
     asked = Asked()
     began = time.monotonic()
     with translated(key, using, began):

@@ -1,6 +1,5 @@
 """The lock monitor over HTTP: as JSON, and as a page that refreshes itself."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -14,9 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from locks.errors import MonitorTimeout
-from locks.history import minutes_since
-from locks.monitor import snapshot
-from locks.picture import MINUTES, draw
+from locks.monitor import last_hour, snapshot
+from locks.picture import draw
 from locks.snapshots import Lock, Snapshot
 from locks.wait_tree import wait_trees
 
@@ -55,10 +53,10 @@ class LocksPage(LoginRequiredMixin, View):
         """Render the page, with 503 where the database does not answer in time."""
         template = "locks/_locks.html" if "part" in request.GET else "locks/locks.html"
         try:
-            seen = snapshot()
+            shown = _shown(snapshot())
         except MonitorTimeout as error:
             return render(request, template, {"failure": str(error)}, status=503)
-        return render(request, template, _shown(seen))
+        return render(request, template, shown)
 
 
 def _shown(seen: Snapshot) -> dict[str, Any]:
@@ -68,7 +66,7 @@ def _shown(seen: Snapshot) -> dict[str, Any]:
         "snapshot": seen,
         "jams": [tree for tree in wait_trees(seen) if tree.children],
         "rows": sorted(seen.locks, key=_urgency)[:_MOST_ROWS],
-        "picture": draw(minutes_since(now - timedelta(minutes=MINUTES)), now),
+        "picture": draw(last_hour(now), now),
         "incidents": seen.incidents[:_MOST_INCIDENTS],
     }
 

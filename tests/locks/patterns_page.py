@@ -16,7 +16,7 @@ from psycopg.pq import Trace
 from locks.dedicated import connections_for
 from tests.bench.wire import Wire
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/concurrency-patterns.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/official-docs/concurrency-patterns.md"
 TEXT = PAGE.read_text()
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^## (\d+) (.+)$", re.MULTILINE)

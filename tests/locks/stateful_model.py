@@ -151,7 +151,7 @@ class Model:
             for key in asking.keys:
                 if key in frame.asking.keys:
                     yield "LockReentered"
-                if asking.is_patient and any(key.namespace > held.namespace for held in frame.asking.keys):
+                if asking.is_patient and any(key < held for held in frame.asking.keys):
                     yield "LockOrder"
 
     def _of_server(self, person, asking):

@@ -14,11 +14,13 @@ from locks import (
 )
 from locks.asks import Ask
 from locks.transactional import take
-from tests.locks.actors import PATIENCE, ask
+from tests.locks.actors import ask
 from tests.locks.stateful_model import ENTERED, KEYS, SKIPPED
 
 SETTLED_WITHIN = 3.0
 """Seconds after which what PostgreSQL says is final: a session that was ended is gone a little later."""
+PATIENCE = 5
+"""Seconds that an ask with patience waits; longer than it takes until somebody lets go."""
 
 _IDS = {key.id: key for key in KEYS}
 _LOCKS = """

@@ -73,6 +73,13 @@ def test_a_holder_is_shown_with_who_since_when_and_whence(actor):
     assert client
 
 
+def test_a_lock_of_session_scope_is_shown_as_that_and_is_no_ghost_though_its_connection_is_idle(actor):
+    holder = actor()
+    holder.enter(advisory_lock(AGENT, 42, scope="session"))
+
+    assert [(lock["key"], lock["scope"], lock["ghost"]) for lock in _seen()] == [(42, "session", None)]
+
+
 def test_held_seconds_rise_and_count_from_the_grant_and_not_from_the_wait(actor):
     holder = _hold(actor)
     waiter = _wait(actor)

@@ -1,4 +1,4 @@
-"""The patterns of ``docs/concurrency-patterns.md``: each example does what the page promises, at the price it names."""
+"""The patterns of ``concurrency-patterns.md``: each example does what the page promises, at the price it names."""
 
 import threading
 from datetime import timedelta

@@ -4,6 +4,7 @@ from datetime import timedelta
 from math import inf
 
 import pytest
+from django.db import connection
 
 from locks.counts import Tally
 from locks.history import timings
@@ -58,23 +59,49 @@ def test_what_processes_write_adds_up(tally):
     assert (timing.count, timing.seconds) == (6, 1.5)
 
 
-def test_processes_that_write_at_once_lose_nothing_and_meet_in_no_circle():
-    tallies = [Tally(timedelta(hours=1)) for _ in range(4)]
-
-    def work(place):
-        for _ in range(8):
-            for namespace in sorted(range(1, 6), reverse=place % 2 == 0):
-                tallies[place].time(namespace, "wait", 0.002)
-                tallies[place].time(namespace, "hold", 0.2)
-            tallies[place].write()
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(work, range(4)))
-    assert sum(timing.count for timing in Timing.objects.all()) == 4 * 8 * 10
-    assert Minute.objects.count() in (1, 2)
+def _written_at_once(*tallies):
+    with ThreadPoolExecutor(len(tallies)) as threads:
+        list(threads.map(Tally.write, tallies))
     for one in tallies:
         assert not one._pending
         one.finish()
+
+
+def test_processes_that_write_at_once_lose_nothing():
+    tallies = [Tally(timedelta(hours=1)) for _ in range(4)]
+    for one in tallies:
+        for namespace in range(1, 101):
+            one.time(namespace, "wait", 0.002)
+    _written_at_once(*tallies)
+
+    assert [timing.count for timing in Timing.objects.all()] == [4] * 100
+
+
+@pytest.fixture
+def slow_rows(transactional_db):
+    """Each row of the table takes a while to be written."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION take_a_while() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(0.01); RETURN NEW; END $$;"
+            "CREATE TRIGGER slow BEFORE UPDATE ON locks_timing FOR EACH ROW EXECUTE FUNCTION take_a_while()"
+        )
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP FUNCTION take_a_while() CASCADE")
+
+
+def test_at_the_turn_of_a_minute_writers_do_not_wait_for_each_other_in_a_circle(tally, slow_rows, monkeypatch):
+    """Who writes the row of a minute writes alone; then two may write two of them at once."""
+    one, other = (Tally(timedelta(hours=1)) for _ in range(2))
+    for namespace in range(1, 21):
+        for writer, place in [(tally, namespace), (one, namespace), (other, 21 - namespace)]:
+            writer.time(place, "wait", 0.002)
+    tally.write()
+    monkeypatch.setattr("locks.counts._MINUTE", "SELECT %s, %s, %s, %s, %s, %s, %s;")
+    _written_at_once(one, other)
+
+    assert [timing.count for timing in Timing.objects.all()] == [3] * 20
 
 
 def test_a_minute_has_the_seconds_that_were_waited_and_the_longest_wait(tally):

@@ -1,9 +1,10 @@
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.staticfiles import finders
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import translation
 
 from locks import LockNamespace, advisory_lock, labelled
@@ -212,6 +213,20 @@ def test_the_page_says_so_when_the_database_is_too_busy(operator, too_busy):
 
     assert answer.status_code == 503
     assert "too busy" in answer.content.decode()
+
+
+def test_the_page_does_not_wait_for_who_locks_the_table_of_minutes(operator, actor, monkeypatch):
+    monkeypatch.setattr("locks.monitor.STATEMENT_TIMEOUT", timedelta(milliseconds=200))
+    alterer = actor()
+    alterer.enter(transaction.atomic())
+    alterer.do(_lock_minutes)
+
+    assert operator.get("/locks/").status_code == 503
+
+
+def _lock_minutes():
+    with connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE locks_minute IN ACCESS EXCLUSIVE MODE")
 
 
 @pytest.mark.parametrize("name", ["locks/locks.css", "locks/refresh.js"])
