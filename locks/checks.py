@@ -115,14 +115,12 @@ def _pooler(alias: str, server: Server) -> Iterator[CheckMessage]:
     if direct is not None:
         yield from _direct(alias, direct, server)
     elif server.is_pooled:
-        words = (
-            f"The database {alias!r} is behind a pooler: locks of session scope, and of migrations, will be refused."
-        )
+        words = f"The database {alias!r} is behind a pooler, where locks of session scope and migrations are refused."
         hint = f"Name the alias of a direct connection in LOCKS['DIRECT'] = {{{alias!r}: ...}}."
-        is_asked_for = alias in session_scope_on
-        yield (checks.Error if is_asked_for else checks.Warning)(
-            words, hint=hint, id=f"locks.{'E004' if is_asked_for else 'W001'}"
-        )
+        if alias in session_scope_on:
+            yield checks.Error(words, hint=hint, id="locks.E004")
+        else:
+            yield checks.Warning(words, hint=hint, id="locks.W001")
 
 
 def _direct(alias: str, direct: str, server: Server) -> Iterator[CheckMessage]:

@@ -44,6 +44,18 @@ _MINUTE = """
         longest_wait = greatest(known.longest_wait, excluded.longest_wait);
     DELETE FROM locks_minute WHERE minute < now() - interval '1 day';
 """
+# Of keys that nobody has used for a month neither the token nor the name is kept. A holder of that long finds its token
+# gone when it verifies: it has to take the lock anew.
+_FENCES = """
+    DELETE FROM locks_fence WHERE lock_id IN (
+        SELECT lock_id FROM locks_fence WHERE taken_at < now() - interval '30 days' LIMIT 1000 FOR UPDATE SKIP LOCKED
+    );
+"""
+_NAMES = """
+    DELETE FROM locks_name WHERE lock_id IN (
+        SELECT lock_id FROM locks_name WHERE seen_on < current_date - 30 LIMIT 1000 FOR UPDATE SKIP LOCKED
+    );
+"""
 
 log = logging.getLogger(__name__)
 # A database alias and the name of the database that it led to when the count was made: a test's counts must not reach
@@ -191,5 +203,5 @@ def _message(pending: _Pending) -> tuple[str, list[str | float]]:
     timed = pending.timings
     counts = [pending.counts[kind] for kind in KINDS]
     minute = [*counts, pending.backlog.untold, timed.waited_seconds(), timed.longest_wait]
-    statements = _BEGIN + incidents.WRITE + _MINUTE + timings.WRITE
+    statements = _BEGIN + _FENCES + incidents.WRITE + _MINUTE + _NAMES + timings.WRITE
     return statements, [json.dumps(told), *kept, *minute, json.dumps(timed.rows())]

@@ -3,20 +3,21 @@
 Pure: rows in, locks out.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import NamedTuple
 
 from locks.keys import LockKey
 
 _LOW_BITS = 24
 _LOW = 2**_LOW_BITS - 1
-_NAMESPACES = range(1, 128)
-# The bit above the namespace: the lock is its session's, not its transaction's.
-_SESSION_BIT = 7
+# Seven bits; the one above them says that the lock is its session's, not its transaction's.
+_NAMESPACE = 127
 # Times are hundredths of a second, modulo 2**32.
 _TICKS = 2**32
 _PER_SECOND = 100
+_SHARED = "ShareLock"
+_HALF = 2**63
 # How pg_locks.objsubid tells the two kinds of advisory locks apart.
 _ONE_NUMBER = 1
 
@@ -24,8 +25,7 @@ Tag = tuple[int, int, int]
 """What PostgreSQL locks: classid, objid, objsubid."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawLock:
+class RawLock(NamedTuple):
     """A row of pg_locks: the numbers unsigned, as it shows them."""
 
     pid: int | None
@@ -56,8 +56,7 @@ class RawLock:
         return _signed(self.classid << 32 | self.objid, 64)
 
 
-@dataclass(frozen=True, slots=True)
-class SeenLock:
+class SeenLock(NamedTuple):
     """An advisory lock that a session holds or waits for."""
 
     raw: RawLock
@@ -72,86 +71,86 @@ class SeenLock:
     """Whether it is held to the end of its session, by its own marker."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Marker:
-    namespace: int
-    is_session: bool
-    age: float
-
-    @classmethod
-    def read(cls, row: RawLock) -> "_Marker":
-        above = row.classid >> _LOW_BITS
-        return cls(above % (1 << _SESSION_BIT), bool(above >> _SESSION_BIT), _age(row))
+_Row = tuple[int | None, str, bool, int, int, int, float, float | None]
+"""What a ``RawLock`` is made of. Most rows are markers and become none: ten thousand are read at a time."""
+_Slot = int
+"""A session and the lower bits of a lock's number, as one number: what ties a marker to its lock."""
+_Marker = tuple[int, int]
+"""How old it is, in hundredths of a second, and the bits above: the newest is the least."""
 
 
-_Slot = tuple[int | None, int]
-"""A session and the lower bits of a lock's number: what ties a marker to its lock."""
-
-
-def read_locks(rows: Iterable[RawLock]) -> list[SeenLock]:
-    """Return the locks, without the markers."""
+def read_locks(rows: Iterable[_Row]) -> list[SeenLock]:
+    """Return the locks, without the markers. The rows are those of one moment."""
     rows = list(rows)
-    slots = {_slot(row) for row in rows if row.is_one_number}
-    markers: dict[_Slot, list[_Marker]] = defaultdict(list)
+    slots = {(pid or 0) << _LOW_BITS | objid & _LOW for pid, _, _, _, objid, sub, _, _ in rows if sub == _ONE_NUMBER}
+    ticks = round(rows[0][6] * _PER_SECOND) if rows else 0
+    newest: dict[_Slot, _Marker] = {}
     locks = []
     for row in rows:
-        if _is_marker(row, slots):
-            markers[row.pid, row.classid & _LOW].append(_Marker.read(row))
-        else:
-            locks.append(row)
-    # Who had to wait has a marker for the wait and one for the grant: the newest is the one that counts.
-    newest = {slot: min(found, key=lambda marker: marker.age) for slot, found in markers.items()}
-    holders = {row.tag: newest[_slot(row)] for row in locks if row.granted and _slot(row) in newest}
-    return [_seen(row, newest.get(_slot(row)), holders.get(row.tag)) for row in locks]
+        pid, mode, granted, classid, objid, sub, _, _ = row
+        slot = (pid or 0) << _LOW_BITS | classid & _LOW
+        if (
+            sub == _ONE_NUMBER
+            or slot not in slots
+            or not (granted and mode == _SHARED and classid >> _LOW_BITS & _NAMESPACE)
+        ):
+            locks.append(RawLock._make(row))
+            continue
+        # Who had to wait has a marker for the wait and one for the grant: the newest is the one that counts.
+        age = (ticks - objid) % _TICKS
+        if slot not in newest or age < newest[slot][0]:
+            newest[slot] = age, classid >> _LOW_BITS
+    holders = _markers_of_holders(locks, newest)
+    return [_seen(row, newest.get(_slot(row)), holders) for row in locks]
 
 
-def _seen(row: RawLock, own: _Marker | None, holder: _Marker | None) -> SeenLock:
-    # A wait that did not come through us is for a lock of ours all the same, if the holder's is.
-    marker = own or (None if row.granted else holder)
-    namespace = marker.namespace if marker else None
-    held = own.age if own and row.granted else None
-    return SeenLock(
-        row,
-        namespace,
-        _key(row, namespace),
-        held,
-        None if row.granted else _waited(row, own),
-        own is not None,
-        bool(own and own.is_session),
-    )
+def _markers_of_holders(locks: list[RawLock], newest: Mapping[_Slot, _Marker]) -> dict[Tag, _Marker]:
+    """Return the markers of those who hold what somebody waits for."""
+    wanted = {row.tag for row in locks if not row.granted}
+    if not wanted:
+        return {}
+    return {row.tag: newest[_slot(row)] for row in locks if row.granted and row.tag in wanted and _slot(row) in newest}
 
 
-def _waited(row: RawLock, own: _Marker | None) -> float:
-    if row.waited is not None:
-        return max(0.0, row.waited)
-    return own.age if own else 0.0
+def _seen(row: RawLock, own: _Marker | None, holders: Mapping[Tag, _Marker]) -> SeenLock:
+    if own is None:
+        return _unmarked(row, holders)
+    ticks, above = own
+    # A clock that was set back would make it older than anything.
+    age = ticks / _PER_SECOND if ticks < _TICKS // 2 else 0.0
+    namespace = above & _NAMESPACE
+    key = (((row.classid << 32 | row.objid) ^ _HALF) - _HALF) ^ _constant(namespace)
+    if row.granted:
+        return SeenLock(row, namespace, key, age, None, True, above > _NAMESPACE)
+    return SeenLock(row, namespace, key, None, _waited(row, age), True, above > _NAMESPACE)
 
 
-def _key(row: RawLock, namespace: int | None) -> int | tuple[int, int]:
+def _unmarked(row: RawLock, holders: Mapping[Tag, _Marker]) -> SeenLock:
     if not row.is_one_number:
-        return _signed(row.classid, 32), _signed(row.objid, 32)
-    return row.id if namespace is None else LockKey.from_id(namespace, row.id).key
+        pair = _signed(row.classid, 32), _signed(row.objid, 32)
+        return SeenLock(row, None, pair, None, None if row.granted else _waited(row, 0.0), False)
+    if row.granted:
+        return SeenLock(row, None, row.id, None, None, False)
+    # A wait that did not come through us is for a lock of ours all the same, if the holder's is.
+    holder = holders.get(row.tag)
+    namespace = holder[1] & _NAMESPACE if holder else None
+    key = row.id if namespace is None else row.id ^ _constant(namespace)
+    return SeenLock(row, namespace, key, None, _waited(row, 0.0), False)
 
 
-def _is_marker(row: RawLock, slots: set[_Slot]) -> bool:
-    return (
-        not row.is_one_number
-        and row.granted
-        and row.mode == "ShareLock"
-        and (row.classid >> _LOW_BITS) % (1 << _SESSION_BIT) in _NAMESPACES
-        and (row.pid, row.classid & _LOW) in slots
-    )
+def _waited(row: RawLock, age: float) -> float:
+    return age if row.waited is None else max(0.0, row.waited)
+
+
+@cache
+def _constant(namespace: int) -> int:
+    """Return what turns an id of the namespace back into its key."""
+    return LockKey(namespace, 0).id
 
 
 def _slot(row: RawLock) -> _Slot:
     # A lock of two numbers has no marker and gets the slot that none has.
-    return row.pid, row.objid & _LOW if row.is_one_number else -1
-
-
-def _age(row: RawLock) -> float:
-    """Return seconds; 0 where the server's clock was set back since."""
-    ticks = (round(row.now * _PER_SECOND) - row.objid) % _TICKS
-    return 0.0 if ticks >= _TICKS // 2 else ticks / _PER_SECOND
+    return (row.pid or 0) << _LOW_BITS | row.objid & _LOW if row.objsubid == _ONE_NUMBER else -1
 
 
 def _signed(number: int, bits: int) -> int:

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from locks.counts import KINDS, Kind, tally
 from locks.errors import CANCELLED, MonitorTimeout, sqlstate
 from locks.history import minutes_since, newest_incidents
-from locks.markers import RawLock, SeenLock, Tag, read_locks
+from locks.markers import SeenLock, Tag, read_locks
 from locks.models import Minute
 from locks.snapshots import Load, Lock, Room, Session, Snapshot
 
@@ -124,7 +124,7 @@ def _own_timeout(using: str) -> Iterator[CursorWrapper]:
 
 def _seen_locks(cursor: CursorWrapper) -> list[SeenLock]:
     cursor.execute(_LOCKS)
-    return sorted(read_locks(RawLock(*row) for row in cursor.fetchall()), key=_order)
+    return sorted(read_locks(cursor.fetchall()), key=_order)
 
 
 def _room(cursor: CursorWrapper) -> Room:

@@ -37,6 +37,11 @@ def _quick_teardown():
 
 
 @pytest.fixture(autouse=True)
+def _no_lock_is_left(no_locks_left):
+    """After each test nobody holds a lock, whatever was killed in it."""
+
+
+@pytest.fixture(autouse=True)
 def _no_session_is_kept():
     """A database can not be dropped, nor emptied, while a connection for locks stands open."""
     yield

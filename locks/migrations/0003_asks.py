@@ -18,6 +18,7 @@ NAMING = """
 CREATE TABLE locks_name (
     lock_id bigint PRIMARY KEY, namespace integer NOT NULL, name text NOT NULL, seen_on date NOT NULL
 );
+CREATE INDEX locks_name_seen_on ON locks_name (seen_on);
 
 CREATE FUNCTION locks_name_key(the_id bigint, the_namespace integer, the_name text, alone boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $body$

@@ -26,6 +26,7 @@ FUNCTIONS = """
 CREATE SEQUENCE locks_fence_token;
 
 CREATE TABLE locks_fence (lock_id bigint PRIMARY KEY, token bigint NOT NULL, taken_at timestamptz NOT NULL);
+CREATE INDEX locks_fence_taken_at ON locks_fence (taken_at);
 
 CREATE FUNCTION locks_timeline() RETURNS bigint
 LANGUAGE sql VOLATILE AS $body$

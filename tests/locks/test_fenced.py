@@ -217,6 +217,15 @@ class TestLoss:
             assert not ask("SELECT locks_verify(%s::bigint[], %s, true)", [[str(lock.key.id)], older])
             assert ask("SELECT locks_verify(%s::bigint[], %s, false)", [[str(lock.key.id)], lock.fence])
 
+    @pytest.mark.parametrize(("days", "stands"), [(29, True), (31, False)])
+    def test_a_token_is_forgotten_after_a_month_and_refused_then(self, tally, days, stands):
+        with fenced() as lock:
+            with connection.cursor() as cursor:
+                cursor.execute("UPDATE locks_fence SET taken_at = now() - %s * interval '1 day'", [days])
+            tally.write()
+            with transaction.atomic():
+                assert ask("SELECT locks_verify(%s::bigint[], %s, false)", [[str(lock.key.id)], lock.fence]) is stands
+
     def test_the_error_of_the_block_is_raised_and_the_loss_is_logged(self, caplog):
         with pytest.raises(KeyError), fenced() as lock:
             end_session(lock)

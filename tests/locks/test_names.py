@@ -120,6 +120,15 @@ def test_the_day_of_the_last_use_is_kept():
     assert ask("SELECT seen_on = current_date FROM locks_name")
 
 
+@pytest.mark.parametrize(("days", "left"), [(29, 1), (31, 0)])
+def test_a_name_that_nobody_used_for_a_month_is_forgotten(tally, days, left):
+    _enter("mine")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE locks_name SET seen_on = current_date - %s", [days])
+    tally.write()
+    assert len(_names()) == left
+
+
 class TestRows:
     def test_a_row_is_locked_by_its_primary_key(self):
         assert LockKey(1, Group(pk=7)) == LockKey(1, 7) == Agent.objects.lock_key(7)

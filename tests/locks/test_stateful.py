@@ -28,8 +28,8 @@ ONE_KEY = st.sampled_from(KEYS).map(lambda key: (key,))
 MORE_KEYS = st.lists(st.sampled_from(KEYS), min_size=2, max_size=3, unique=True).map(lambda keys: tuple(sorted(keys)))
 SOME_KEYS = ONE_KEY | ONE_KEY | MORE_KEYS
 WAYS = st.sampled_from(["with", "with", "skip", "take", "take"])
-PATIENT = st.sampled_from([True, False])
-ONE_IN_FOUR = st.sampled_from([False, False, False, True])
+KILLED_EVERY = 6
+"""At most each so-many-th step."""
 ONE_IN = 8
 """How often somebody asks where the scope is refused."""
 
@@ -88,6 +88,8 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.model = Model(ACTORS)
         self.futures = {}
+        self.last = None
+        self.moves = 0
 
     def idle(self):
         return [person for person in self.model.people if not person.pending]
@@ -97,7 +99,9 @@ class Machine(RuleBasedStateMachine):
         often = [number for number in numbers if usual and usual(self.model.people[number])]
         if often and self._is_usual(draw):
             numbers = often
-        return self.model.people[draw.draw(st.sampled_from(numbers), "actor")]
+        if self.last not in numbers or not draw.draw(st.sampled_from([True, True, False]), "same"):
+            self.last = draw.draw(st.sampled_from(numbers), "actor")
+        return self.model.people[self.last]
 
     def _is_usual(self, draw):
         return draw.draw(st.sampled_from([True] * (ONE_IN - 1) + [False]), "usual")
@@ -139,9 +143,20 @@ class Machine(RuleBasedStateMachine):
     @possible(can_undo)
     @rule(draw=st.data())
     def roll_back(self, draw):
-        person = self.somebody(draw, can_undo)
-        assert self.act(person, stage.left, person.frames[-1].block, is_undone=True) is None
-        person.end_atomic(is_undone=True)
+        self._end_atomic(self.somebody(draw, can_undo), is_undone=True)
+
+    def _end_atomic(self, person, is_undone):
+        assert self.act(person, stage.left, person.frames[-1].block, is_undone=is_undone) is None
+        person.end_atomic(is_undone=is_undone)
+
+    @possible(can_nest)
+    @rule(draw=st.data(), keys=SOME_KEYS, is_shared=st.booleans(), is_undone=st.booleans())
+    def take_in_a_savepoint(self, draw, keys, is_shared, is_undone):
+        """Begin a block, take, and leave the block: what is so often in one function."""
+        person = self.somebody(draw, can_nest)
+        self._begin(person)
+        self._ask(person, Asking(keys, is_shared, way="take"))
+        self._end_atomic(person, is_undone)
 
     @possible(can_leave)
     @rule(draw=st.data())
@@ -149,23 +164,35 @@ class Machine(RuleBasedStateMachine):
         """Leave a section, release a savepoint or commit, as it comes."""
         person = self.somebody(draw, can_leave)
         frame = person.frames[-1]
-        answer = self.act(person, stage.left, frame.block)
-        assert answer == ("LockLost" if frame.is_lost else None)
         if frame.is_atomic:
-            person.end_atomic(is_undone=False)
+            self._end_atomic(person, is_undone=False)
         else:
+            assert self.act(person, stage.left, frame.block) == ("LockLost" if frame.is_lost else None)
             person.frames.pop()
 
     # -- locks -------------------------------------------------------------------
 
     @possible(has_room)
-    @rule(draw=st.data(), keys=SOME_KEYS, is_shared=st.booleans(), way=WAYS, is_session=ONE_IN_FOUR, is_patient=PATIENT)
-    def ask(self, draw, keys, is_shared, way, is_session, is_patient):
-        person = self.somebody(draw, has_room, can_begin)
-        if not is_session and can_begin(person) and not is_in_transaction(person) and self._is_usual(draw):
+    @rule(draw=st.data(), keys=ONE_KEY, is_shared=st.booleans(), way=WAYS, is_patient=st.booleans())
+    def ask(self, draw, keys, is_shared, way, is_patient):
+        self._ask_in_transaction(draw, Asking(keys, is_shared, way=way, is_patient=is_patient and way != "skip"))
+
+    @possible(has_room)
+    @rule(draw=st.data(), keys=MORE_KEYS, is_shared=st.booleans(), way=WAYS, is_patient=st.booleans())
+    def ask_many(self, draw, keys, is_shared, way, is_patient):
+        self._ask_in_transaction(draw, Asking(keys, is_shared, way=way, is_patient=is_patient and way != "skip"))
+
+    def _ask_in_transaction(self, draw, asking):
+        person = self.somebody(draw, has_room, can_nest)
+        if can_begin(person) and not is_in_transaction(person) and self._is_usual(draw):
             self._begin(person)
-        way = "with" if is_session and way == "take" else way
-        self._ask(person, Asking(keys, is_shared, is_session, way, is_patient and way != "skip"))
+        self._ask(person, asking)
+
+    @possible(has_room)
+    @rule(draw=st.data(), keys=SOME_KEYS, is_shared=st.booleans(), is_skip=st.booleans(), is_patient=st.booleans())
+    def ask_session(self, draw, keys, is_shared, is_skip, is_patient):
+        person = self.somebody(draw, has_room, lambda one: not is_in_transaction(one))
+        self._ask(person, Asking(keys, is_shared, True, "skip" if is_skip else "with", is_patient and not is_skip))
 
     def _ask(self, person, asking):
         if os.environ.get("TMP_D1") and not asking.is_session and len(asking.keys) > 1 and any(map(person.is_inside, asking.keys)): return
@@ -197,11 +224,11 @@ class Machine(RuleBasedStateMachine):
 
     # -- losses ------------------------------------------------------------------
 
-    @rule(draw=st.data(), is_spared=st.integers(0, 7))
-    def kill(self, draw, is_spared):
+    @precondition(lambda self: self.moves % KILLED_EVERY == 0)
+    @rule(draw=st.data())
+    def kill(self, draw):
         person = self.model.people[draw.draw(st.integers(0, ACTORS - 1), "actor")]
-        waits_in_session = person.pending and person.pending.is_session
-        if is_spared or person.is_dead or waits_in_session:
+        if person.is_dead or (person.pending and person.pending.is_session):
             return
         future = self.futures.pop(person, None)
         stage.end(self.actors[person.number].pid)
@@ -209,8 +236,8 @@ class Machine(RuleBasedStateMachine):
         if future:
             assert future.result(PATIENCE)[0] == "LockLost"
 
-    @rule(draw=st.data())
     @precondition(lambda self: any(frame.held for person in self.model.people for frame in person.sessions))
+    @rule(draw=st.data())
     def kill_session(self, draw):
         people = self.model.people
         frames = [frame for person in people for frame in person.sessions if frame.held and not frame.is_lost]
@@ -239,6 +266,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_server_agrees(self):
         type(self).steps += 1
+        self.moves += 1
         self._let_in()
         stage.compare(self.model, self.actors)
 

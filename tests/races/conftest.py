@@ -10,11 +10,6 @@ from tests.races.meeting import clear_the_stage
 from tests.races.web import Web
 
 
-@pytest.fixture(autouse=True)
-def no_lock_is_left(no_locks_left):
-    """After each test nobody holds a lock, whatever was killed in it."""
-
-
 @pytest.fixture
 def host(transactional_db):
     """A machine with its token."""

@@ -8,7 +8,7 @@ from django.db import transaction
 import locks
 from locks import LockNamespace, LockReentered, LockTimeout, RowBusy, advisory_lock, advisory_lock_or_skip
 from tests.locks.actors import ask
-from tests.locks.conftest import actor, no_lock_is_left  # noqa: F401
+from tests.locks.conftest import actor  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT

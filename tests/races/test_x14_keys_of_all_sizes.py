@@ -5,7 +5,7 @@ from django.db import transaction
 
 from locks import LockKey, LockNamespace, advisory_lock, advisory_lock_or_skip
 from locks.monitor import snapshot
-from tests.locks.conftest import actor, no_lock_is_left  # noqa: F401
+from tests.locks.conftest import actor  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT, SESSION = LockNamespace.AGENT, LockNamespace.SESSION

@@ -3,9 +3,10 @@
 import pytest
 from django.db import transaction
 
-from locks import LockKey, LockNamespace, advisory_lock
+from locks import LockNamespace, advisory_lock, keys
 from locks.testing import Scene, explore, step
-from tests.races.test_x14_keys_of_all_sizes import PAIRS, _as_two_integers
+from tests.races.mutants import replaced
+from tests.races.test_x14_keys_of_all_sizes import PAIRS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT, SESSION = LockNamespace.AGENT, LockNamespace.SESSION
@@ -39,11 +40,16 @@ def test_one_key_always_meets_itself_where_they_overlap(key):
     assert 0 < meetings < orders
 
 
-def test_mutant_with_32_bit_keys_two_keys_meet(monkeypatch):
-    monkeypatch.setattr(LockKey, "id", property(_as_two_integers))
-    assert met((AGENT, 1), (AGENT, 2**32 + 1))[0] > 0
+def as_two_integers(namespace, key):
+    """The mutant: (namespace, key) in PostgreSQL's two 32-bit numbers."""
+    return namespace << 32 | (key & 0xFFFFFFFF)
 
 
-def test_mutant_without_namespaces_in_the_number_two_keys_meet(monkeypatch):
-    monkeypatch.setattr(LockKey, "id", property(lambda self: self.key))
-    assert met((AGENT, 7), (SESSION, 7))[0] > 0
+def test_mutant_with_32_bit_keys_two_keys_meet():
+    with replaced(keys, "_mixed", as_two_integers):
+        assert met((AGENT, 1), (AGENT, 2**32 + 1))[0] > 0
+
+
+def test_mutant_without_namespaces_in_the_number_two_keys_meet():
+    with replaced(keys, "_mixed", lambda namespace, key: key):
+        assert met((AGENT, 7), (SESSION, 7))[0] > 0
