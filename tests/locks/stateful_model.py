@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from locks import LockKey, LockNamespace
 
-ENTERED, SKIPPED, WAITS = "entered", "skipped", "waits"
+ENTERED, SKIPPED, WAITS, VERIFIED = "entered", "skipped", "waits", "verified"
 AGENT, CYCLE = LockNamespace.AGENT, LockNamespace.CYCLE
 KEYS = (LockKey(CYCLE, "a name"), LockKey(AGENT, 1), LockKey(AGENT, 2))
 

