@@ -74,7 +74,8 @@ class FencedLock(HeldLock):
     def verify(self) -> None:
         """Raise LockLost where the lock was lost or somebody else has had it since. Inside the transaction that works:
 
-        the answer then holds until that ends, because the next holder is not let in before. Two statements in one.
+        the answer then holds until that ends, because the next holder in session scope is not let in before. One of the
+        same key in transaction scope is: a key is for one scope. One statement.
         Raises NotInTransaction too.
         """
         if self.is_lost:

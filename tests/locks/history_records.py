@@ -1,6 +1,7 @@
 """A history of sections: the workers that make it, and what is wrong with it."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -75,18 +76,31 @@ class Workers:
     def is_done(self):
         return all(process.poll() is not None for process in self._processes.values())
 
-    def wait_for(self, fact):
-        """Wait until the fact is true or all are done; return whether it came about."""
-        deadline = time.monotonic() + WITHIN
+    def wait_for(self, fact, within=None):
+        """Wait until the fact is true or all are done; return whether it came about.
+
+        ``within``: seconds after which it is false; otherwise the test fails when it takes too long.
+        """
+        deadline = time.monotonic() + (within or WITHIN)
         while not fact():
-            if self.is_done:
+            if self.is_done or (within and time.monotonic() > deadline):
                 return False
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.002)
         return True
 
-    def wait_for_kept(self, count):
-        return self.wait_for(lambda: len(self.all_said("kept")) >= count)
+    def wait_for_kept(self, count, within=None):
+        return self.wait_for(lambda: len(self.all_said("kept")) >= count, within)
+
+    @contextmanager
+    def frozen(self, name):
+        """Stop one in its tracks (SIGSTOP) for the time of the block."""
+        process = self._processes[name]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def kill(self, name):
         """Kill one of them (SIGKILL), and start another one in its place."""

@@ -10,7 +10,8 @@ from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from locks import LockNamespace, LockReentered, NotInTransaction, advisory_lock, advisory_locks
-from tests.locks.actors import PATIENCE, advisory_locks as counted
+from tests.locks.actors import PATIENCE
+from tests.locks.actors import advisory_locks as counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT

@@ -1,9 +1,7 @@
 """Session scope: a lock on a connection of its own, with a number that outranks older holders."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
 import pytest
 from django.db import connection, connections, transaction
 from django.test import TestCase
@@ -11,7 +9,6 @@ from django.test.utils import CaptureQueriesContext
 
 from locks import (
     InsideTransaction,
-    LockKey,
     LockLost,
     LockNamespace,
     LockReentered,
@@ -22,8 +19,8 @@ from locks import (
     advisory_locks,
     labelled,
 )
-from locks.dedicated import connections_for
-from tests.locks.actors import PATIENCE, advisory_locks as counted, ask, until, until_waiting
+from tests.locks.actors import PATIENCE, ask, until
+from tests.locks.actors import advisory_locks as counted
 
 AGENT, CYCLE = LockNamespace.AGENT, LockNamespace.CYCLE
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,53 +106,6 @@ class TestHolding:
         assert counted() == 0
 
 
-class TestConnections:
-    def test_one_is_used_again(self):
-        with fenced() as lock:
-            first = lock.raw
-        with fenced() as lock:
-            assert lock.raw is first
-
-    def test_one_that_ended_while_it_was_kept_is_not_used_again(self):
-        with fenced() as lock:
-            first = lock.raw
-        end_session(lock)
-        with fenced() as lock:
-            assert lock.raw is not first
-
-    def test_no_more_are_opened_than_a_process_may_have_and_those_who_find_no_room_are_told_in_time(self, settings):
-        settings.LOCKS = {"SESSIONS": 2}
-        with fenced(1), fenced(2):
-            with pytest.raises(LockTimeout, match="connections"), fenced(3, timeout=0.05):
-                pytest.fail("entered")
-            with advisory_lock_or_skip(AGENT, 3, scope="session") as entered:
-                assert entered is False
-        with fenced(3):
-            assert len(connections_for("default")) == 2
-
-    def test_ten_thousand_pairs_leave_no_connection_and_no_lock_behind(self):
-        with fenced():
-            pass
-        before = len(connections_for("default"))
-        for _ in range(500):
-            with fenced():
-                pass
-        assert len(connections_for("default")) == before
-        assert counted() == 0
-
-    def test_a_session_may_take_as_long_as_it_likes_whatever_its_role_is_limited_to(self):
-        ask("SELECT 1")
-        with connection.cursor() as cursor:
-            cursor.execute("ALTER ROLE CURRENT_USER SET idle_session_timeout = '50ms'")
-        try:
-            with fenced() as lock:
-                ask("SELECT pg_sleep(0.3)")
-                verified(lock)
-        finally:
-            with connection.cursor() as cursor:
-                cursor.execute("ALTER ROLE CURRENT_USER RESET idle_session_timeout")
-
-
 class TestLoss:
     def test_a_session_that_was_ended_is_noticed_without_a_query(self):
         with pytest.raises(LockLost), fenced() as lock:
@@ -203,13 +153,12 @@ class TestLoss:
 
     def test_the_next_one_waits_no_longer_than_its_patience_and_holds_nothing_then(self, actor):
         other = actor()
-        with pytest.raises(LockLost), fenced() as old:
-            with transaction.atomic():
-                old.verify()
-                end_session(old)
-                with pytest.raises(LockTimeout):
-                    other.enter(fenced(timeout=0.05))
-                assert counted() == 0
+        with pytest.raises(LockLost), fenced() as old, transaction.atomic():
+            old.verify()
+            end_session(old)
+            with pytest.raises(LockTimeout):
+                other.enter(fenced(timeout=0.05))
+            assert counted() == 0
 
     def test_a_token_of_an_older_timeline_is_refused(self):
         with fenced() as lock, transaction.atomic():
@@ -280,9 +229,8 @@ class TestWaiting:
             until(lambda: counted() == 2)
 
     def test_waiting_does_not_hold_up_the_bodies_own_work(self):
-        with fenced():
-            with ThreadPoolExecutor(1) as thread:
-                thread.submit(_skip_apart).result(PATIENCE)
+        with fenced(), ThreadPoolExecutor(1) as thread:
+            thread.submit(_skip_apart).result(PATIENCE)
 
 
 def _skip(key=42):

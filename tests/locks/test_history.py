@@ -78,6 +78,27 @@ def test_sessions_of_locks_and_of_work_are_ended(server, tmp_path):
     assert ended > 10
 
 
+BLOCKED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+
+
+def test_workers_are_frozen_while_others_get_their_locks(server, tmp_path):
+    """A frozen one does not know that its lock is lost; where it has verified, the others wait for its commit."""
+    chance = Random(2)
+    with working(tmp_path, WORKERS, ROUNDS, DATABASE_URL=server.url()) as workers, server.connect() as operator:
+
+        def others_go_on(before):
+            operator.execute(END_HOLDER)
+            blocked = operator.execute(BLOCKED).fetchone()[0]
+            return blocked or workers.wait_for_kept(before + 1, within=0.05)
+
+        for count in range(5, WORKERS * ROUNDS - 60, 8):
+            assert workers.wait_for_kept(count)
+            with workers.frozen(chance.choice(workers.names)):
+                before = len(workers.all_said("kept"))
+                assert workers.wait_for(lambda before=before: others_go_on(before))
+        assert wrong(workers, server) == []
+
+
 @pytest.mark.parametrize("mode", ["immediate", "fast"])
 def test_the_server_is_restarted(server, tmp_path, mode):
     with working(tmp_path, WORKERS, ROUNDS, DATABASE_URL=server.url()) as workers:

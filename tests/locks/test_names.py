@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from agents.models import Agent
 from locks import LockKey, LockKeyCollision, LockNamespace, advisory_lock, advisory_locks, register_namespaces
 from locks.keys import _registered, namespace_clashes, namespace_name
-from tests.locks.actors import advisory_locks as counted, ask
+from tests.locks.actors import advisory_locks as counted
+from tests.locks.actors import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SESSION = LockNamespace.SESSION

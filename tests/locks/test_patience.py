@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
 from locks import LockNamespace, LockTimeout, RowBusy, advisory_lock, milliseconds, patiently
 from tests.locks.actors import PATIENCE, ask, until_waiting

@@ -18,7 +18,8 @@ from locks import (
 from locks.asks import _looked_at
 from locks.skips import streaks
 from locks.waiters import _asking
-from tests.locks.actors import PATIENCE, Actor, advisory_locks as counted, ask, until, until_waiting
+from tests.locks.actors import PATIENCE, Actor, ask, until, until_waiting
+from tests.locks.actors import advisory_locks as counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT
@@ -171,10 +172,9 @@ class TestBudget:
             with pytest.raises(LockTableFull, match="too full"):
                 advisory_lock(AGENT, 42).__enter__()
             assert counted(mine) == 1
-        with pytest.raises(LockTableFull):
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(1, 1)")
-                _ask_apart()
+        with pytest.raises(LockTableFull), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(1, 1)")
+            _ask_apart()
 
     def test_a_process_looks_only_so_often(self, settings):
         settings.LOCKS = {"FULLEST": 0.0, "LOOK_EVERY": timedelta(hours=1)}

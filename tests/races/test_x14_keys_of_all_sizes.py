@@ -30,9 +30,9 @@ def _it_is_shown_as_it_was_taken(key):
     assert shown == [("AGENT", key)], "shown as another"
 
 
-def _as_two_integers(self):
+def _as_two_integers(namespace, key):
     """The mutant: (namespace, key) in PostgreSQL's two 32-bit numbers."""
-    number = (self.namespace << 32) | (self.key & 0xFFFFFFFF)
+    number = (namespace << 32) | (key & 0xFFFFFFFF)
     return number - 2**64 if number >= 2**63 else number
 
 
@@ -60,21 +60,21 @@ def test_what_is_no_key_is_refused_by_its_type_or_size(key, error):
 
 
 def test_mutant_with_32_bit_keys_two_keys_are_one_lock(actor, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(LockKey, "id", property(_as_two_integers))
+    monkeypatch.setattr("locks.keys._mixed", _as_two_integers)
 
     with pytest.raises(AssertionError, match="two keys are one lock"):
         _both_are_had_at_once(actor, (AGENT, 1), (AGENT, 2**32 + 1))
 
 
 def test_mutant_without_namespaces_in_the_number_two_keys_are_one_lock(actor, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(LockKey, "id", property(lambda self: self.key))
+    monkeypatch.setattr("locks.keys._mixed", lambda namespace, key: key)
 
     with pytest.raises(AssertionError, match="two keys are one lock"):
         _both_are_had_at_once(actor, (AGENT, 7), (SESSION, 7))
 
 
 def test_mutant_that_reads_the_servers_numbers_without_their_sign_shows_another_key(monkeypatch):
-    monkeypatch.setattr("locks.markers._signed", lambda number, bits: number % 2 ** (bits - 1))
+    monkeypatch.setattr("locks.markers._HALF", 0)
     # One of the two has a negative number in the server.
     assert LockKey(AGENT, 7).id * LockKey(AGENT, -7).id < 0
 

@@ -1,7 +1,7 @@
 """X9, in every order: a holder's lock connection dies while it works, and the next holder works too.
 
-No part of the program spans side effects with a lock yet; the scene is what such a part does: read, act, and write under
-``verify``. A counter tells whether two worked on the same reading.
+No part of the program spans side effects with a lock yet; the scene is what such a part does: read, act, and write
+under ``verify``. A counter tells whether two worked on the same reading.
 """
 
 import pytest
@@ -15,52 +15,56 @@ from tests.races.mutants import replaced, rewritten
 
 VERIFY, WRITE = "SELECT locks_verify(", "UPDATE x9"
 NOT_HELD_TO_THE_COMMIT = [("locks_verify", "FOR SHARE", "")]
-NOT_LOOKED_FOR = [
-    ("locks_verify", "OR locks_free(ids[position], shared)", ""),
-    ("locks_verify", "newest > token", "false"),
-]
+
+
+class Stage:
+    """The old holder, and the new one who ends the old one's session before it comes in."""
+
+    def __init__(self):
+        self.commits, self.holders = [], {}
+
+    def __call__(self):
+        self.__init__()
+        do("UPDATE x9 SET done = 0")
+        return Scene({"old": self.old, "new": self.new}, (VERIFY, WRITE, COMMIT), raises=(LockLost,))
+
+    def old(self):
+        with advisory_lock(LockNamespace.AGENT, 9, scope="session") as lock:
+            self.holders["old"] = lock
+            self.work(lock, "old")
+
+    def new(self):
+        step("ends the other's session")
+        if "old" in self.holders and not self.holders["old"].is_lost:
+            lose_connection(self.holders["old"])
+        with advisory_lock(LockNamespace.AGENT, 9, scope="session") as lock:
+            self.work(lock, "new")
+
+    def work(self, lock, name):
+        seen = read()
+        step("acts")
+        with transaction.atomic():
+            lock.verify()
+            do("UPDATE x9 SET done = %s", seen + 1)
+        self.commits.append(name)
+
+    def check(self, outcome):
+        assert read() == len(self.commits), f"{len(self.commits)} worked, on one reading"
+        assert "new" in self.commits, "the next holder could not work"
 
 
 @pytest.fixture
 def scene(transactional_db):
     """Return a maker of scenes and its check."""
-    commits, holders = [], {}
+    stage = Stage()
+    do("CREATE TABLE x9 AS SELECT 0 AS done")
+    yield stage, stage.check
+    do("DROP TABLE x9")
 
-    def work(name):
-        def act():
-            with advisory_lock(LockNamespace.AGENT, 9, scope="session") as lock:
-                holders[name] = lock
-                seen = read()
-                step("acts")
-                with transaction.atomic(), connection.cursor() as cursor:
-                    lock.verify()
-                    cursor.execute("UPDATE x9 SET done = %s", [seen + 1])
-                commits.append(name)
 
-        return act
-
-    def usurp():
-        step("ends the other's session")
-        if "old" in holders and not holders["old"].is_lost:
-            lose_connection(holders["old"])
-        work("new")()
-
-    def make():
-        commits.clear()
-        holders.clear()
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE x9 SET done = 0")
-        return Scene({"old": work("old"), "new": usurp}, (VERIFY, WRITE, COMMIT), raises=(LockLost,))
-
-    def check(outcome):
-        assert read() == len(commits), f"{len(commits)} worked, on one reading"
-        assert "new" in commits, "the next holder could not work"
-
+def do(sql, *params):
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE x9 AS SELECT 0 AS done")
-    yield make, check
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE x9")
+        cursor.execute(sql, params)
 
 
 def read():

@@ -1,0 +1,60 @@
+"""The connections that locks of session scope live on."""
+
+import pytest
+from django.db import connection
+
+from locks import LockNamespace, LockTimeout, advisory_lock_or_skip
+from locks.dedicated import connections_for
+from tests.locks.actors import advisory_locks as counted
+from tests.locks.actors import ask
+from tests.locks.test_fenced import end_session, fenced, verified
+
+AGENT = LockNamespace.AGENT
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class TestConnections:
+    def test_one_is_used_again(self):
+        with fenced() as lock:
+            first = lock.raw
+        with fenced() as lock:
+            assert lock.raw is first
+
+    def test_one_that_ended_while_it_was_kept_is_not_used_again(self):
+        with fenced() as lock:
+            first = lock.raw
+        end_session(lock)
+        with fenced() as lock:
+            assert lock.raw is not first
+
+    def test_no_more_are_opened_than_a_process_may_have_and_those_who_find_no_room_are_told_in_time(self, settings):
+        settings.LOCKS = {"SESSIONS": 2}
+        with fenced(1), fenced(2):
+            with pytest.raises(LockTimeout, match="connections"), fenced(3, timeout=0.05):
+                pytest.fail("entered")
+            with advisory_lock_or_skip(AGENT, 3, scope="session") as entered:
+                assert entered is False
+        with fenced(3):
+            assert len(connections_for("default")) == 2
+
+    def test_ten_thousand_pairs_leave_no_connection_and_no_lock_behind(self):
+        with fenced():
+            pass
+        before = len(connections_for("default"))
+        for _ in range(500):
+            with fenced():
+                pass
+        assert len(connections_for("default")) == before
+        assert counted() == 0
+
+    def test_a_session_may_take_as_long_as_it_likes_whatever_its_role_is_limited_to(self):
+        ask("SELECT 1")
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER ROLE CURRENT_USER SET idle_session_timeout = '50ms'")
+        try:
+            with fenced() as lock:
+                ask("SELECT pg_sleep(0.3)")
+                verified(lock)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER ROLE CURRENT_USER RESET idle_session_timeout")
