@@ -5,7 +5,7 @@ Pure but for the budget: a process looks at the server's lock table with one of 
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from locks.labels import current_label
 Scope = Literal["transaction", "session"]
 SCOPES: tuple[Scope, ...] = ("transaction", "session")
 ASK = "SELECT locks_ask(%s::bigint, %s, %s, %s, %s, %s, %s, %s)"
-ASK_MANY = "SELECT locks_ask_many(%s::bigint[], %s::integer[], %s::text[], %s, %s, %s, %s, %s)"
+ASK_MANY = "SELECT locks_ask_many(%s::bigint[], %s::integer[], %s::text[], %s, %s, %s, %s, %s, %s::bigint[], %s)"
 ASK_SESSION = """
     SELECT refusal, refused, holders, waited_ms, fence
     FROM locks_ask_session(%s::bigint[], %s::integer[], %s::text[], %s, %s, %s, %s, %s)
@@ -41,10 +41,13 @@ class Ask:
     is_skipping: bool = False
     """Whether a refusal is a skip, of which nobody asks who was in the way."""
 
-    def question(self, patience_ms: int | None) -> tuple[str, list[Any]]:
-        """Return the statement that asks on the work connection, with the patience that is left."""
+    def question(self, patience_ms: int | None, inside: Collection[int] = (), since: str = "") -> tuple[str, list[Any]]:
+        """Return the statement that asks on the work connection, with the patience that is left.
+
+        ``inside``: the ids whose sections are open since the transaction that began at ``since``.
+        """
         if len(self.keys) > 1:
-            return ASK_MANY, self.parameters(patience_ms)
+            return ASK_MANY, [*self.parameters(patience_ms), [str(known) for known in inside] or None, since]
         key = self.keys[0]
         # As text: the literal of the smallest id is no bigint.
         return ASK, [str(key.id), key.namespace, key.stored_name, *self._rest(patience_ms)]

@@ -1,7 +1,7 @@
 """Connections that do nothing but hold a lock: a few per process and database, each for one section at a time.
 
 A connection is used again only after the server itself said that it gave everything back. One that is in any doubt
-(an error, a cancelled wait, a socket that has something to say) is closed: a lock that may be held must never lie in a
+(an error, a cancelled wait, a socket that says that it is over) is closed: a lock that may be held must never lie in a
 pool.
 """
 
@@ -18,28 +18,22 @@ from django.db import connections
 from locks.conf import conf
 from locks.errors import LockTimeout, OnStandby, PooledSession
 
-
-class Dedicated(psycopg.Connection[Any]):
-    """A connection of a process for its locks."""
-
-    is_used = False
-    """Whether it was kept since it was opened; it may have ended meanwhile, and nobody was told."""
-
-
 Raw = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 # A holder that cannot be reached any more is noticed by both ends within half a minute, not after two hours.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
 _CONNECTED_WITHIN = 10
-# The server looks after a client that is gone while it waits, instead of giving it the lock later.
+# The server looks after a client that is gone while it waits, instead of giving it the lock later. A session that is
+# not ours is left as it is.
 PREPARE = """
-    SELECT pg_backend_pid(), pg_is_in_recovery(),
-           set_config('client_connection_check_interval', '1s', false), set_config('idle_session_timeout', '0', false),
-           set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),
-           set_config('default_transaction_isolation', 'read committed', false),
-           set_config('synchronous_commit', 'on', false),
-           set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
-           set_config('tcp_keepalives_count', '4', false)
+    SELECT pg_backend_pid(), pg_is_in_recovery(), CASE WHEN pg_backend_pid() = %s THEN concat(
+        set_config('client_connection_check_interval', '1s', false), set_config('idle_session_timeout', '0', false),
+        set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),
+        set_config('default_transaction_isolation', 'read committed', false),
+        set_config('default_transaction_read_only', 'off', false), set_config('synchronous_commit', 'on', false),
+        set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+        set_config('tcp_keepalives_count', '4', false)
+    ) END
 """
 _NOT_FOR_US = ("cursor_factory", "context", "pool", "row_factory")
 
@@ -87,6 +81,17 @@ def _has_something_to_say(raw: Raw) -> bool:
     return bool(poll.poll(0))
 
 
+def _answers(raw: psycopg.Connection[Any]) -> bool:
+    """Return whether one that was kept still has its session. Asked before the lock is: one whose wait was ended by
+    somebody is not to wait again.
+    """
+    try:
+        raw.execute("SELECT")
+    except psycopg.Error:
+        return False
+    return True
+
+
 class NoPlace(LockTimeout):
     """As many locks in session scope are held or waited for as this process may have."""
 
@@ -97,37 +102,38 @@ class Connections:
     def __init__(self, using: str) -> None:
         self._using = using
         self._changed = threading.Condition()
-        self._kept: list[Dedicated] = []
+        self._kept: list[psycopg.Connection[Any]] = []
         self._open = 0
 
     def __len__(self) -> int:
         """Return how many are open."""
         return self._open
 
-    def borrow(self, deadline: float | None) -> Dedicated:
+    def borrow(self, deadline: float | None) -> psycopg.Connection[Any]:
         """Return one that holds nothing; LockTimeout where all are in use until the deadline (monotonic seconds).
 
         Raises the database's own error where it can not be reached, PooledSession and OnStandby.
         """
-        if kept := self._place(deadline):
-            return kept
+        while kept := self._place(deadline):
+            if _answers(kept):
+                return kept
+            self.discard(kept)
         try:
             return self._connected()
         except BaseException:
             self.leave_place()
             raise
 
-    def give_back(self, raw: Dedicated) -> None:
+    def give_back(self, raw: psycopg.Connection[Any]) -> None:
         """Keep one that holds nothing any more, or close it where there are enough."""
         with self._changed:
-            raw.is_used = True
             if len(self._kept) < conf().sessions_kept:
                 self._kept.append(raw)
                 self._changed.notify()
                 return
         self.discard(raw)
 
-    def discard(self, raw: Dedicated) -> None:
+    def discard(self, raw: psycopg.Connection[Any]) -> None:
         """Close one; whatever it holds goes with it."""
         with suppress(psycopg.Error, OSError):
             raw.close()
@@ -155,7 +161,7 @@ class Connections:
         for raw in kept:
             self.discard(raw)
 
-    def _place(self, deadline: float | None) -> Dedicated | None:
+    def _place(self, deadline: float | None) -> psycopg.Connection[Any] | None:
         """Return one that is kept, or None for the right to open one."""
         with self._changed:
             while True:
@@ -168,7 +174,7 @@ class Connections:
                     raise self.full()
                 self._changed.wait(left)
 
-    def _good_one(self) -> Dedicated | None:
+    def _good_one(self) -> psycopg.Connection[Any] | None:
         while self._kept:
             raw = self._kept.pop()
             if not is_lost(raw):
@@ -184,10 +190,10 @@ class Connections:
         self._open += 1
         return True
 
-    def _connected(self) -> Dedicated:
-        raw = Dedicated.connect(**parameters(self._using))
+    def _connected(self) -> psycopg.Connection[Any]:
+        raw = psycopg.connect(**parameters(self._using))
         try:
-            refuse_unfit(raw, raw.execute(PREPARE).fetchone())
+            refuse_unfit(raw, raw.execute(PREPARE, [raw.info.backend_pid]).fetchone())
         except BaseException:
             raw.close()
             raise

@@ -31,11 +31,12 @@ BUSY = "55P03"
 DEADLOCK = "40P01"
 CONFLICT = "40001"
 STALE = "25000"
-STANDBY = "25006"
+STANDBY = "LK005"
 FULL = "53200"
 ORDER = "LK001"
 UPGRADE = "LK002"
 COLLISION = "LK003"
+REENTERED = "LK004"
 CANCELLED = "57014"
 # The server ended the session: shutdown, crash, the session's own time limits.
 _ENDED = frozenset({"57P01", "57P02", "57P05", "25P03", "25P04"})

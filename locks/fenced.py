@@ -10,8 +10,8 @@ still stands: ``verify``. Without it a holder whose lock was lost would go on.
             lock.verify()
             write_down()
 
-Cost: one statement and one flush to enter, one statement to leave, one per ``verify``; a connection for as long as it
-is held, and a new one where none is kept.
+Cost: one statement and one commit to enter (and an empty one, whether the kept connection still lives), one statement
+to leave, one per ``verify``; a connection for as long as it is held, and a new one where none is kept.
 """
 
 import asyncio
@@ -31,7 +31,6 @@ from locks.asks import ASK_SESSION, Answer, Ask
 from locks.dedicated import (
     PREPARE,
     Connections,
-    Dedicated,
     NoPlace,
     Raw,
     connections_for,
@@ -50,7 +49,7 @@ from locks.waiters import Admission
 log = logging.getLogger(__name__)
 
 _RELEASE = "SELECT locks_release(%s::bigint[], %s)"
-_VERIFY = "SELECT locks_verify(%s::bigint[], %s, %s)"
+_VERIFY = "SELECT locks_verify(%s::bigint[], %s, %s, %s)"
 _LOOK_EVERY = 0.02
 """Seconds: how often a task looks for a free place, where all are in use."""
 
@@ -83,7 +82,7 @@ class FencedLock(HeldLock):
         connection = connections[self.using]
         require_transaction(connection, self.key)
         with translated(self.key, self.using, time.monotonic()), connection.cursor() as cursor:
-            cursor.execute(_VERIFY, [_ids(self.keys), self.fence, self.shared])
+            cursor.execute(_VERIFY, [_ids(self.keys), self.fence, self.shared, self.raw.info.backend_pid])
             (stands,) = cursor.fetchone() or (False,)
         if not stands:
             raise loss(self.key, self.using)
@@ -106,7 +105,7 @@ class Entry:
     def leave(self, *error: object) -> None:
         """Give the lock back. LockLost where it was not held any more, unless the block itself has failed."""
         raw = self.held.raw
-        assert isinstance(raw, Dedicated)
+        assert isinstance(raw, psycopg.Connection)
         end_block(self._block)
         if os.getpid() != self._process:
             # In a forked child: the lock, and the socket, are its parent's.
@@ -153,7 +152,7 @@ class Entry:
 
 
 def enter(ask: Ask) -> Entry:
-    """Enter the section of the keys until ``leave``. One statement, and a connection where none is kept."""
+    """Enter the section of the keys until ``leave``. Two statements, or a connection where none is kept."""
     _refuse_inside_transaction(ask)
     refuse_from_inside(ask.using, None, ask.keys, is_waiting=ask.patience_ms != 0)
     ours = connections_for(ask.using)
@@ -170,19 +169,16 @@ def enter(ask: Ask) -> Entry:
         raise
 
 
-def _asked(ours: Connections, ask: Ask, patience_ms: int | None) -> tuple[Dedicated, Sequence[Any]]:
-    """Return the connection that asked, and its answer. One that ended while it was kept has asked nothing: again."""
+def _asked(ours: Connections, ask: Ask, patience_ms: int | None) -> tuple[psycopg.Connection[Any], Sequence[Any]]:
+    """Return the connection that asked, and its answer."""
     deadline = _deadline(patience_ms)
-    while True:
-        raw = ours.borrow(deadline)
-        try:
-            return raw, raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline))).fetchone() or (None,)
-        except BaseException:
-            was_dead = raw.is_used and raw.broken
-            # Whether the server granted it in the end, nobody knows.
-            ours.discard(raw)
-            if not was_dead:
-                raise
+    raw = ours.borrow(deadline)
+    try:
+        return raw, raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline))).fetchone() or (None,)
+    except BaseException:
+        # Whether the server granted it in the end, nobody knows.
+        ours.discard(raw)
+        raise
 
 
 async def aenter(ask: Ask) -> Entry:
@@ -195,7 +191,7 @@ async def aenter(ask: Ask) -> Entry:
         await _place(ask, deadline)
         try:
             raw = await psycopg.AsyncConnection.connect(**parameters(ask.using))
-            refuse_unfit(raw, await (await raw.execute(PREPARE)).fetchone())
+            refuse_unfit(raw, await (await raw.execute(PREPARE, [raw.info.backend_pid])).fetchone())
             cursor = await raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline)))
             row = await cursor.fetchone() or (None,)
             if row[0] is not None:

@@ -76,7 +76,7 @@ def _connected(alias: str) -> psycopg.Connection[tuple[object, ...]]:
     with connections[alias].wrap_database_errors:
         session = psycopg.connect(**parameters(alias) | {"application_name": label.text})
     try:
-        refuse_unfit(session, session.execute(PREPARE).fetchone())
+        refuse_unfit(session, session.execute(PREPARE, [session.info.backend_pid]).fetchone())
     except PooledSession as error:
         session.close()
         raise PooledSession(f"{error} Or see to it that one node migrates at a time, and say --no-lock.") from None

@@ -33,36 +33,49 @@ class Sections:
 
     def __init__(self) -> None:
         self.mutex = threading.RLock()
-        # Lock id → the savepoint in which the section was entered; None for the transaction itself.
-        self._entered: dict[int, str | None] = {}
-        self._began_at = ""
+        self._entered: dict[int, _Section] = {}
+        self.began_at = ""
+        """When the transaction began in which they were entered, in the server's words."""
 
     def enter(
         self, connection: BaseDatabaseWrapper, keys: Iterable[LockKey], again: Collection[str], began_at: str
-    ) -> None:
+    ) -> "_Section":
         """Note a section of keys that the database has just granted. LockReentered where one of them is open.
 
         ``again`` are the ids that the transaction, which began then, held before, be they taken by SQL of others. What
-        an earlier transaction entered is over.
+        an earlier transaction entered is over. Returns what ``leave`` wants.
         """
-        if began_at != self._began_at:
+        if began_at != self.began_at:
             self._entered.clear()
-            self._began_at = began_at
+            self.began_at = began_at
         for key in keys:
             if str(key.id) in again and self._inside(connection, key):
                 raise LockReentered(f"{key} is already entered on this connection")
-        self._entered.update(dict.fromkeys((key.id for key in keys), _innermost_savepoint(connection)))
+        section = _Section(_innermost_savepoint(connection))
+        self._entered.update(dict.fromkeys((key.id for key in keys), section))
+        return section
 
-    def leave(self, keys: Iterable[LockKey]) -> None:
-        """End the section."""
+    def leave(self, keys: Iterable[LockKey], section: "_Section") -> None:
+        """End the section; one of the same keys that was entered after a rollback of this one's stays."""
         for key in keys:
-            self._entered.pop(key.id, None)
+            if self._entered.get(key.id) is section:
+                del self._entered[key.id]
+
+    def inside(self, connection: BaseDatabaseWrapper, keys: Iterable[LockKey]) -> list[int]:
+        """Return the ids of those keys whose sections are open, by the register's own account."""
+        return [key.id for key in keys if self._inside(connection, key)]
 
     def _inside(self, connection: BaseDatabaseWrapper, key: LockKey) -> bool:
-        if key.id not in self._entered:
-            return False
-        savepoint = self._entered[key.id]
-        return savepoint is None or savepoint in connection.savepoint_ids
+        section = self._entered.get(key.id)
+        return section is not None and (section.savepoint is None or section.savepoint in connection.savepoint_ids)
+
+
+@dataclass(slots=True, eq=False)
+class _Section:
+    """A section of one or more keys that was entered on a connection."""
+
+    savepoint: str | None
+    """The innermost one in which it was entered; None for the transaction itself."""
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

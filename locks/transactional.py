@@ -16,6 +16,7 @@ Cost: one statement, one flush, with or without a timeout, for one key or many.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -66,14 +67,14 @@ class HeldLock:
 class Entry:
     """A section that was entered and is to be left."""
 
-    def __init__(self, ask: Ask, connection: BaseDatabaseWrapper, sections: Sections) -> None:
+    def __init__(self, ask: Ask, connection: BaseDatabaseWrapper, leave: Callable[[], None]) -> None:
         self.held = HeldLock(ask.keys, ask.using)
-        self._sections = sections
+        self._leave = leave
         self._block: Block = begin_block(ask.using, connection, ask.keys)
 
     def leave(self, *error: object) -> None:
         """End the section; the transaction keeps the lock."""
-        self._sections.leave(self.held.keys)
+        self._leave()
         end_block(self._block)
 
 
@@ -82,21 +83,24 @@ def enter(ask: Ask) -> Entry:
     return Entry(ask, connections[ask.using], take(ask))
 
 
-def take(ask: Ask) -> Sections:
-    """Enter the section of the keys until the innermost ``atomic`` block ends. One statement."""
+def take(ask: Ask) -> Callable[[], None]:
+    """Enter the section of the keys until the innermost ``atomic`` block ends, or until what is returned is called.
+
+    One statement.
+    """
     connection = connections[ask.using]
     require_transaction(connection, ask.keys[0])
     refuse_from_inside(ask.using, connection, ask.keys, is_waiting=ask.patience_ms != 0)
     sections = sections_of(connection)
     # Another thread that shares the connection must not ask between the answer and its entry in the register.
     with sections.mutex, Admission(ask) as patience_ms:
-        answer = _asked(connection, ask, patience_ms)
+        answer = _asked(connection, ask, patience_ms, sections)
         if answer.refusal:
             raise _refused(ask, answer)
-        sections.enter(connection, ask.keys, answer.again, answer.began_at)
+        section = sections.enter(connection, ask.keys, answer.again, answer.began_at)
     note_wait(ask.keys, answer.waited, ask.using)
     _note_the_end(connection, ask)
-    return sections
+    return partial(sections.leave, ask.keys, section)
 
 
 def require_transaction(connection: BaseDatabaseWrapper, name: object) -> None:
@@ -105,11 +109,12 @@ def require_transaction(connection: BaseDatabaseWrapper, name: object) -> None:
         raise NotInTransaction(f"{name} can only be locked inside a transaction (atomic): it is held until that ends")
 
 
-def _asked(connection: BaseDatabaseWrapper, ask: Ask, patience_ms: int | None) -> Answer:
+def _asked(connection: BaseDatabaseWrapper, ask: Ask, patience_ms: int | None, sections: Sections) -> Answer:
     began = time.monotonic()
+    question = ask.question(patience_ms, sections.inside(connection, ask.keys), sections.began_at)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(*ask.question(patience_ms))
+            cursor.execute(*question)
             (text,) = cursor.fetchone() or ("",)
     except Error as error:
         raise translation(error, ask.keys[0], ask.using, began) from error

@@ -13,6 +13,7 @@ from locks.errors import (
     DEADLOCK,
     FULL,
     ORDER,
+    REENTERED,
     STALE,
     STANDBY,
     UPGRADE,
@@ -20,6 +21,7 @@ from locks.errors import (
     LockDeadlock,
     LockKeyCollision,
     LockOrder,
+    LockReentered,
     LockTableFull,
     LockTimeout,
     LockUpgrade,
@@ -41,6 +43,7 @@ _OURS: dict[str, tuple[type[AdvisoryLockError], str]] = {
     FULL: (LockTableFull, "{} was not asked for: the server's lock table is too full"),
     ORDER: (LockOrder, "{} must be taken before the locks of lower namespaces that are held already"),
     UPGRADE: (LockUpgrade, "{} is held shared by this transaction and cannot be had alone"),
+    REENTERED: (LockReentered, "{} is already entered on this connection"),
     COLLISION: (LockKeyCollision, "{} has the number of another name"),
 }
 

@@ -7,7 +7,7 @@ What other code may call
         ``patience_ms``: 0 never waits, NULL leaves the session's own ``lock_timeout`` in charge. ``shared`` (false
         where it is left out) lets others in who ask shared. Returns the milliseconds that it waited. Raises 55P03
         (busy for longer than the patience; the detail names the holders as JSON), 40P01 (deadlock), 25000 (isolation
-        above READ COMMITTED), 25006 (on a standby), LK001 (a higher namespace waited for under a lower one), LK002
+        above READ COMMITTED), LK005 (on a standby), LK001 (a higher namespace waited for under a lower one), LK002
         (held shared, asked for alone).
     locks_holds(lock_id bigint) RETURNS boolean
         Whether this transaction holds it, by its own account.
@@ -129,7 +129,7 @@ BEGIN
     END IF;
     IF pg_catalog.pg_is_in_recovery() THEN
         RAISE EXCEPTION 'an advisory lock of a standby excludes nobody on the primary'
-            USING ERRCODE = 'read_only_sql_transaction';
+            USING ERRCODE = 'LK005';
     END IF;
     IF label IS NOT NULL THEN
         setting := pg_catalog.set_config('application_name', label, true);

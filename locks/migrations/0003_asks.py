@@ -7,7 +7,8 @@ Both return a text. Where all was taken: the milliseconds of the wait, when the 
 from the one before), and the ids that it held before. Otherwise a JSON object: ``refusal`` (an SQLSTATE), ``refused``
 (which of them, counted from 1), ``waited_ms``, and with ``telling`` the ``holders``. ``fullest``: refuse (53200) where
 more than this share of the server's lock table is taken; NULL does not look. Otherwise the arguments are those of
-``locks_take`` (``0001_locks.py``); ``name`` is the text that the id was made of, or NULL.
+``locks_take`` (``0001_locks.py``); ``name`` is the text that the id was made of, or NULL. ``inside``: ids whose sections
+are open on this connection since that transaction, or NULL; LK004 where one of them is asked for.
 """
 
 from django.db import migrations
@@ -98,8 +99,8 @@ BEGIN
     RETURN waited_ms || ' ' || pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) || ' ' || before;
 EXCEPTION
     -- What was taken goes with this block's own subtransaction.
-    WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR read_only_sql_transaction
-        OR out_of_memory OR SQLSTATE 'LK001' OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' THEN
+    WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR out_of_memory OR SQLSTATE 'LK001'
+        OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' OR SQLSTATE 'LK004' OR SQLSTATE 'LK005' THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
         RETURN locks_refused(state, 1, detail, lock_id, telling, began);
 END
@@ -131,7 +132,7 @@ $body$;
 
 CREATE FUNCTION locks_ask_many(
     ids bigint[], namespaces integer[], names text[], patience_ms integer, label text, shared boolean,
-    fullest double precision, telling boolean
+    fullest double precision, telling boolean, inside bigint[], inside_since text
 ) RETURNS text
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
@@ -146,6 +147,15 @@ DECLARE
     detail text;
 BEGIN
     PERFORM locks_refuse_when_full(fullest);
+    -- The caller is inside of these, if this is still the transaction: to be said before others are taken.
+    IF inside IS NOT NULL AND inside_since = date_part('epoch', transaction_timestamp())::text THEN
+        FOR place IN 1 .. cardinality(ids) LOOP
+            position := place;
+            IF ids[place] = ANY (inside) AND locks_holds(ids[place]) THEN
+                RAISE EXCEPTION 'the section of % is open', ids[place] USING ERRCODE = 'LK004';
+            END IF;
+        END LOOP;
+    END IF;
     IF held <> '' THEN
         SELECT coalesce(string_agg(id::text, ' '), '') INTO before FROM unnest(ids) AS asked(id) WHERE locks_holds(id);
     END IF;
@@ -170,8 +180,8 @@ BEGIN
     END LOOP;
     RETURN waited_ms || ' ' || date_part('epoch', transaction_timestamp()) || ' ' || before;
 EXCEPTION
-    WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR read_only_sql_transaction
-        OR out_of_memory OR SQLSTATE 'LK001' OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' THEN
+    WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR out_of_memory OR SQLSTATE 'LK001'
+        OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' OR SQLSTATE 'LK004' OR SQLSTATE 'LK005' THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
         RETURN locks_refused(state, position, detail, ids[position], telling, began);
 END
@@ -179,7 +189,8 @@ $body$;
 """
 
 NOTHING = """
-DROP FUNCTION locks_ask_many(bigint[], integer[], text[], integer, text, boolean, double precision, boolean);
+DROP FUNCTION locks_ask_many(
+    bigint[], integer[], text[], integer, text, boolean, double precision, boolean, bigint[], text);
 DROP FUNCTION locks_take_free(bigint[], integer[], boolean);
 DROP FUNCTION locks_ask(bigint, integer, text, integer, text, boolean, double precision, boolean);
 DROP FUNCTION locks_refused(text, integer, text, bigint, boolean, timestamptz);

@@ -6,16 +6,18 @@ What Python calls, on the lock's own connection
         Give everything back; whether all of it was still held.
 
 and on the connection that does the work
-    locks_verify(ids bigint[], token bigint, shared boolean) RETURNS boolean
-        Whether the holder of this token may still commit. The answer holds until the transaction ends: a newer holder
-        is not told before then that it has the lock: it waits for the row of the token. Holders who share the lock do
-        not wait for each other there (``FOR KEY SHARE`` here, ``FOR NO KEY UPDATE`` there).
+    locks_verify(ids bigint[], token bigint, shared boolean, holder integer) RETURNS boolean
+        Whether the holder of this token, by its session's pid, may still commit. The answer holds until the transaction
+        ends: the next holder in session scope is not told before then that it has the lock.
 
 How it works
-    * The token is the timeline of the server (which rises when a standby is promoted) and the next number of a
-      sequence (which rises on one server): as one number, strictly rising whatever fails. It is read after the grant.
+    * The token is an epoch and the next number of a sequence, as one number. The epoch rises whenever the server's
+      timeline is another one (a standby was promoted, a backup restored): strictly rising whatever fails. It is read
+      after the grant.
     * ``locks_fence`` has the token of the newest holder. It is committed before the holder is told, so it survives a
-      crash of the server. Who shares a lock outranks nobody and leaves the row as it is.
+      crash of the server. Who shares a lock outranks nobody and leaves the token as it is.
+    * Who verifies keeps the row (alone ``FOR NO KEY UPDATE``, shared ``FOR KEY SHARE``) from who asks (alone ``FOR
+      UPDATE``, shared ``FOR SHARE``). So nobody is let in before, and those who share are in nobody's way who shares.
     * A wait may be ended (timeout, cancel) in the moment of the grant, and a session's lock survives the error. So
       after the error the server is asked: what was granted counts as granted. Everything else gives all back.
 """
@@ -28,9 +30,28 @@ CREATE SEQUENCE locks_fence_token;
 CREATE TABLE locks_fence (lock_id bigint PRIMARY KEY, token bigint NOT NULL, taken_at timestamptz NOT NULL);
 CREATE INDEX locks_fence_taken_at ON locks_fence (taken_at);
 
+CREATE TABLE locks_epoch (only_row boolean PRIMARY KEY CHECK (only_row), timeline bigint NOT NULL, epoch bigint NOT NULL);
+INSERT INTO locks_epoch VALUES (true, 0, 0);
+
 CREATE FUNCTION locks_timeline() RETURNS bigint
 LANGUAGE sql VOLATILE AS $body$
     SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
+$body$;
+
+CREATE FUNCTION locks_next_token() RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $body$
+DECLARE
+    now_on bigint := locks_timeline();
+    this bigint;
+BEGIN
+    SELECT epoch INTO this FROM locks_epoch WHERE timeline = now_on;
+    IF this IS NULL THEN
+        -- One does it; those who wait for it meanwhile find it done.
+        UPDATE locks_epoch SET epoch = greatest(epoch + 1, now_on), timeline = now_on WHERE timeline <> now_on;
+        SELECT epoch INTO this FROM locks_epoch;
+    END IF;
+    RETURN this << 40 | nextval('locks_fence_token');
+END
 $body$;
 
 CREATE FUNCTION locks_mark_session(lock_id bigint, namespace integer) RETURNS boolean
@@ -41,11 +62,12 @@ LANGUAGE sql VOLATILE AS $body$
     )
 $body$;
 
-CREATE FUNCTION locks_granted(lock_id bigint) RETURNS boolean
+CREATE FUNCTION locks_granted(lock_id bigint, holder integer) RETURNS boolean
 LANGUAGE sql VOLATILE AS $body$
     SELECT EXISTS (
         SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() AND objsubid = 1
+        WHERE locktype = 'advisory' AND granted AND pid = holder AND objsubid = 1
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND classid::bigint = (lock_id >> 32) & 4294967295 AND objid::bigint = lock_id & 4294967295
     )
 $body$;
@@ -65,7 +87,7 @@ BEGIN
     RETURN date_part('epoch', clock_timestamp() - began) * 1000;
 EXCEPTION
     WHEN lock_not_available THEN
-        IF NOT locks_granted(lock_id) THEN
+        IF NOT locks_granted(lock_id, pg_backend_pid()) THEN
             RAISE EXCEPTION 'advisory lock % was not granted in time', lock_id
                 USING ERRCODE = 'lock_not_available', DETAIL = locks_holders(lock_id)::text;
         END IF;
@@ -95,14 +117,16 @@ BEGIN
 END
 $body$;
 
--- Waits for those who were told that they may commit (``locks_verify``), no longer than the patience that is left.
+-- Waits for those who were told that they may commit (``locks_verify``), no longer than the patience that is left; a
+-- moment where there is none, because others who ask are in the way for that long.
 CREATE FUNCTION locks_outrank(the_id bigint, the_token bigint, patience_ms integer, shared boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $body$
 BEGIN
-    PERFORM set_config('lock_timeout', coalesce(greatest(patience_ms, 1), 0)::text, true);
-    INSERT INTO locks_fence VALUES (the_id, the_token, now()) ON CONFLICT DO NOTHING;
+    PERFORM set_config('lock_timeout', coalesce(greatest(patience_ms, 20), 0)::text, true);
+    INSERT INTO locks_fence VALUES (the_id, CASE WHEN shared THEN 0 ELSE the_token END, now()) ON CONFLICT DO NOTHING;
     IF shared THEN
-        PERFORM FROM locks_fence WHERE lock_id = the_id FOR NO KEY UPDATE;
+        UPDATE locks_fence SET taken_at = now() WHERE lock_id = the_id AND taken_at < now() - interval '1 day';
+        PERFORM FROM locks_fence WHERE lock_id = the_id FOR SHARE;
     ELSE
         PERFORM FROM locks_fence WHERE lock_id = the_id FOR UPDATE;
         UPDATE locks_fence SET token = the_token, taken_at = now() WHERE lock_id = the_id;
@@ -130,7 +154,7 @@ BEGIN
             PERFORM locks_name_key(ids[position], namespaces[position], names[position], NOT shared);
         END IF;
     END LOOP;
-    fence := locks_timeline() << 40 | nextval('locks_fence_token');
+    fence := locks_next_token();
     FOR position IN 1 .. cardinality(ids) LOOP
         refused := position;
         PERFORM locks_outrank(ids[position], fence, locks_left(patience_ms, began), shared);
@@ -138,7 +162,7 @@ BEGIN
     refused := NULL;
 EXCEPTION
     -- A session's locks do not go with the subtransaction.
-    WHEN lock_not_available OR deadlock_detected OR read_only_sql_transaction OR out_of_memory OR SQLSTATE 'LK003' THEN
+    WHEN lock_not_available OR deadlock_detected OR out_of_memory OR SQLSTATE 'LK003' THEN
         GET STACKED DIAGNOSTICS refusal = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
         PERFORM pg_advisory_unlock_all();
         waited_ms := date_part('epoch', clock_timestamp() - began) * 1000;
@@ -167,41 +191,39 @@ BEGIN
 END
 $body$;
 
-CREATE FUNCTION locks_free(lock_id bigint, shared boolean) RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $body$
-DECLARE
-    granted boolean;
-BEGIN
-    IF shared THEN
-        granted := pg_try_advisory_xact_lock(lock_id);
-    ELSE
-        granted := pg_try_advisory_xact_lock_shared(lock_id);
-    END IF;
-    IF granted THEN
-        -- Not to keep it.
-        RAISE EXCEPTION 'free' USING ERRCODE = 'LK000';
-    END IF;
-    RETURN false;
-EXCEPTION
-    WHEN SQLSTATE 'LK000' THEN RETURN true;
-END
-$body$;
-
-CREATE FUNCTION locks_verify(ids bigint[], token bigint, shared boolean) RETURNS boolean
+-- The newest token of a lock, kept from being outranked until the transaction ends. Where nothing can be written there
+-- is nothing to keep.
+CREATE FUNCTION locks_newest(the_id bigint, shared boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
     newest bigint;
 BEGIN
-    IF token >> 40 <> locks_timeline() THEN
+    IF current_setting('transaction_read_only')::boolean THEN
+        SELECT token INTO newest FROM locks_fence WHERE lock_id = the_id;
+    ELSIF shared THEN
+        SELECT token INTO newest FROM locks_fence WHERE lock_id = the_id FOR KEY SHARE;
+    ELSE
+        SELECT token INTO newest FROM locks_fence WHERE lock_id = the_id FOR NO KEY UPDATE;
+    END IF;
+    RETURN newest;
+END
+$body$;
+
+CREATE FUNCTION locks_verify(ids bigint[], token bigint, shared boolean, holder integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $body$
+DECLARE
+    newest bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM locks_epoch WHERE timeline = locks_timeline() AND epoch = token >> 40) THEN
         RETURN false;
     END IF;
     FOR position IN 1 .. cardinality(ids) LOOP
-        IF shared THEN
-            SELECT known.token INTO newest FROM locks_fence AS known WHERE lock_id = ids[position] FOR KEY SHARE;
-        ELSE
-            SELECT known.token INTO newest FROM locks_fence AS known WHERE lock_id = ids[position] FOR SHARE;
+        newest := locks_newest(ids[position], shared);
+        IF newest IS NULL OR newest > token OR (newest < token AND NOT shared) THEN
+            RETURN false;
         END IF;
-        IF newest IS NULL OR newest > token OR (newest < token AND NOT shared) OR locks_free(ids[position], shared) THEN
+        -- Nobody was let in since, but the lock may have gone with its session.
+        IF NOT locks_granted(ids[position], holder) THEN
             RETURN false;
         END IF;
     END LOOP;
@@ -211,16 +233,18 @@ $body$;
 """
 
 NOTHING = """
-DROP FUNCTION locks_verify(bigint[], bigint, boolean);
-DROP FUNCTION locks_free(bigint, boolean);
+DROP FUNCTION locks_verify(bigint[], bigint, boolean, integer);
+DROP FUNCTION locks_newest(bigint, boolean);
 DROP FUNCTION locks_release(bigint[], boolean);
 DROP FUNCTION locks_ask_session(bigint[], integer[], text[], integer, text, boolean, double precision, boolean);
 DROP FUNCTION locks_outrank(bigint, bigint, integer, boolean);
 DROP FUNCTION locks_take_session(bigint, integer, integer, boolean);
 DROP FUNCTION locks_wait_session(bigint, integer, boolean);
-DROP FUNCTION locks_granted(bigint);
+DROP FUNCTION locks_granted(bigint, integer);
 DROP FUNCTION locks_mark_session(bigint, integer);
+DROP FUNCTION locks_next_token();
 DROP FUNCTION locks_timeline();
+DROP TABLE locks_epoch;
 DROP TABLE locks_fence;
 DROP SEQUENCE locks_fence_token;
 """

@@ -155,14 +155,18 @@ class Model:
                     yield "LockOrder"
 
     def _of_server(self, person, asking):
-        """Refused because of what is held, key after key: the first that is refused counts."""
+        """Refused because of what is held, key after key: the first that is refused counts.
+
+        Of many keys one may be open and another one refused: either answer is right.
+        """
         own = {} if asking.is_session else person.locks
+        found = {"LockReentered"} if own and any(map(person.is_inside, asking.keys)) else set()
         for key in asking.keys:
             if refusal := self._refusal(person, asking, key, own):
-                return {refusal}
+                return {refusal} | (found if len(asking.keys) > 1 else set())
         if asking.is_session and any(self._is_row_kept(person, key, asking.is_shared) for key in asking.keys):
             return {"LockTimeout"}
-        return {"LockReentered"} if own and any(map(person.is_inside, asking.keys)) else set()
+        return found
 
     def _refusal(self, person, asking, key, own):
         if key in own:

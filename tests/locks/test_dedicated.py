@@ -3,13 +3,14 @@
 import pytest
 from django.db import connection
 
-from locks import LockNamespace, LockTimeout, advisory_lock_or_skip
+from locks import LockLost, LockNamespace, LockTimeout, advisory_lock_or_skip
 from locks.dedicated import connections_for
 from tests.locks.actors import advisory_locks as counted
-from tests.locks.actors import ask
+from tests.locks.actors import ask, until
 from tests.locks.test_fenced import end_session, fenced, verified
 
 AGENT = LockNamespace.AGENT
+WAITER = "SELECT coalesce((SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'advisory'), 0)"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -58,3 +59,15 @@ class TestConnections:
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("ALTER ROLE CURRENT_USER RESET idle_session_timeout")
+
+    def test_a_wait_that_somebody_ended_is_not_begun_again(self, actor):
+        """On a connection that was kept, too: only one that ended while it was kept is replaced in silence."""
+        holder, waiter = actor(), actor()
+        waiter.enter(fenced(8))
+        waiter.leave()
+        holder.enter(fenced(42))
+        waiting = waiter.start_entering(fenced(42, timeout=10))
+        pid = until(lambda: ask(WAITER))
+        ask("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        with pytest.raises(LockLost):
+            waiting.result(10)

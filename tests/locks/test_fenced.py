@@ -163,8 +163,8 @@ class TestLoss:
     def test_a_token_of_an_older_timeline_is_refused(self):
         with fenced() as lock, transaction.atomic():
             older = lock.fence - (1 << 40)
-            assert not ask("SELECT locks_verify(%s::bigint[], %s, true)", [[str(lock.key.id)], older])
-            assert ask("SELECT locks_verify(%s::bigint[], %s, false)", [[str(lock.key.id)], lock.fence])
+            assert not _stands(lock, older, shared=True)
+            assert _stands(lock, lock.fence)
 
     @pytest.mark.parametrize(("days", "stands"), [(29, True), (31, False)])
     def test_a_token_is_forgotten_after_a_month_and_refused_then(self, tally, days, stands):
@@ -173,7 +173,7 @@ class TestLoss:
                 cursor.execute("UPDATE locks_fence SET taken_at = now() - %s * interval '1 day'", [days])
             tally.write()
             with transaction.atomic():
-                assert ask("SELECT locks_verify(%s::bigint[], %s, false)", [[str(lock.key.id)], lock.fence]) is stands
+                assert _stands(lock, lock.fence) is stands
 
     def test_the_error_of_the_block_is_raised_and_the_loss_is_logged(self, caplog):
         with pytest.raises(KeyError), fenced() as lock:
@@ -231,6 +231,11 @@ class TestWaiting:
     def test_waiting_does_not_hold_up_the_bodies_own_work(self):
         with fenced(), ThreadPoolExecutor(1) as thread:
             thread.submit(_skip_apart).result(PATIENCE)
+
+
+def _stands(lock, token, *, shared=False):
+    asked = [[str(lock.key.id)], token, shared, lock.raw.info.backend_pid]
+    return ask("SELECT locks_verify(%s::bigint[], %s, %s, %s)", asked)
 
 
 def _skip(key=42):

@@ -71,6 +71,25 @@ def test_all_or_none(other, busy):
         assert counted(ask("SELECT pg_backend_pid()")) == 0
 
 
+def test_with_one_of_them_open_all_are_refused_and_none_of_the_others_is_kept(other):
+    with transaction.atomic(), advisory_lock(AGENT, 2):
+        mine = ask("SELECT pg_backend_pid()")
+        before = counted(mine)
+        with pytest.raises(LockReentered, match="AGENT 2 is already entered"):
+            advisory_locks([(AGENT, 1), (AGENT, 2), (AGENT, 3)]).__enter__()
+        with advisory_locks_or_skip([(AGENT, 1), (AGENT, 2)]) as entered:
+            assert entered is False
+        assert counted(mine) == before
+
+
+def test_what_was_entered_in_an_earlier_transaction_is_in_nobodys_way():
+    for _ in range(2):
+        with transaction.atomic():
+            advisory_lock(AGENT, 2).__enter__()
+            with advisory_locks([(AGENT, 1), (AGENT, 3)]):
+                pass
+
+
 def test_the_timeout_is_one_for_all_keys_together(actor, other):
     """The first holder lets go in the middle of the patience; for the second there is but the rest of it."""
     second = actor()

@@ -15,7 +15,9 @@ from locks import (
     advisory_lock_or_skip,
     asking,
 )
+from locks.asks import Ask
 from locks.dedicated import connections_for
+from locks.transactional import take
 from tests.locks.actors import advisory_locks as counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -127,3 +129,13 @@ def test_a_forked_child_that_leaves_its_parents_section_takes_nothing_from_it():
         os.waitpid(child, 0)
         assert not lock.is_lost
         assert _free() is False
+
+
+def test_leaving_a_section_whose_lock_a_rollback_gave_back_does_not_end_one_that_was_entered_since():
+    with transaction.atomic():
+        savepoint = transaction.savepoint()
+        with advisory_lock(AGENT, 42):
+            transaction.savepoint_rollback(savepoint)
+            take(Ask((LockKey(AGENT, 42),), 0, "transaction", shared=False, using="default"))
+        with pytest.raises(LockReentered):
+            advisory_lock(AGENT, 42).__enter__()

@@ -14,7 +14,7 @@ from tests.races.exploring import COMMIT, explored, found_wrong
 from tests.races.mutants import replaced, rewritten
 
 VERIFY, WRITE = "SELECT locks_verify(", "UPDATE x9"
-NOT_HELD_TO_THE_COMMIT = [("locks_verify", "FOR SHARE", "")]
+NOT_HELD_TO_THE_COMMIT = [("locks_newest", "FOR NO KEY UPDATE", "")]
 
 
 class Stage:

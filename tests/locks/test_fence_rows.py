@@ -1,0 +1,104 @@
+"""The rows behind the fence: who is kept waiting at them and who is not, and tokens that never fall."""
+
+import pytest
+from django.db import connection, transaction
+
+from locks import (
+    LockLost,
+    LockNamespace,
+    LockTimeout,
+    PooledSession,
+    advisory_lock,
+    advisory_lock_or_skip,
+    advisory_locks,
+)
+from tests.locks.actors import PATIENCE, ask, until
+from tests.locks.test_fenced import end_session, fenced, verified
+from tests.servers import django_database, pgbouncer, restartable
+
+AGENT = LockNamespace.AGENT
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def do(sql, *params):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+
+
+def test_who_shares_outranks_nobody_also_where_a_key_is_new(actor):
+    """The older one is held up at its first key, between its token and the row of the second."""
+    older, younger = actor(), actor()
+    with fenced(1):
+        pass
+    with transaction.atomic():
+        do("SELECT FROM locks_fence FOR UPDATE")
+        waiting = older.start_entering(advisory_locks([(AGENT, 1), (AGENT, 2)], scope="session", shared=True))
+        until(lambda: ask("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+        new = younger.enter(fenced(2, shared=True))
+    old = waiting.result(PATIENCE)
+    assert old.fence < new.fence
+    older.do(verified, old)
+    younger.do(verified, new)
+
+
+def test_who_asks_to_share_is_not_kept_by_others_who_ask_to_share(actor):
+    with fenced():
+        pass
+    with transaction.atomic():
+        do("SELECT FROM locks_fence FOR SHARE")
+        assert actor().enter(advisory_lock_or_skip(AGENT, 42, scope="session", shared=True)) is True
+
+
+def test_who_shares_and_verifies_keeps_out_who_wants_it_alone(actor):
+    other = actor()
+    with pytest.raises(LockLost), fenced(shared=True) as mine, transaction.atomic():
+        mine.verify()
+        end_session(mine)
+        with pytest.raises(LockTimeout):
+            other.enter(fenced(timeout=0.05))
+        assert other.enter(fenced(shared=True, timeout=0.05))
+
+
+def test_in_a_transaction_that_only_reads_it_can_be_verified_too():
+    with fenced() as lock, transaction.atomic():
+        do("SET TRANSACTION READ ONLY")
+        lock.verify()
+
+
+def test_a_holder_that_was_ended_unnoticed_is_refused_though_somebody_has_the_key_in_transaction_scope(
+    actor, monkeypatch
+):
+    monkeypatch.setattr("locks.fenced.is_lost", lambda raw: False)
+    other = actor()
+    with pytest.raises(LockLost), fenced() as old:
+        end_session(old)
+        other.enter(transaction.atomic())
+        other.enter(advisory_lock(AGENT, 42))
+        with pytest.raises(LockLost):
+            verified(old)
+
+
+@pytest.mark.parametrize("now_on", [0, 7])
+def test_tokens_rise_over_a_change_of_the_timeline_be_it_up_or_down(now_on):
+    """As after the promotion of a standby (up), or in a new cluster that a backup was restored into (down)."""
+    with fenced() as before:
+        pass
+    do("UPDATE locks_epoch SET timeline = %s", now_on)
+    with fenced() as lock:
+        assert lock.fence > before.fence
+        verified(lock)
+        do("UPDATE locks_epoch SET timeline = %s", now_on)
+        with transaction.atomic(), pytest.raises(LockLost):
+            lock.verify()
+
+
+def test_a_session_of_everybodys_is_left_as_it_was():
+    """Through a pooler, what is set for the session stays for its next user."""
+    with restartable() as server:
+        server.do("ALTER ROLE CURRENT_USER SET statement_timeout = '33s'")
+        with pgbouncer(server.url(), pool_size=1) as pooler, django_database(pooler.url()) as alias:
+            for _ in range(2):
+                with pooler.connect() as somebody:
+                    assert somebody.execute("SHOW statement_timeout").fetchone() == ("33s",)
+                with pytest.raises(PooledSession):
+                    advisory_lock(AGENT, 1, scope="session", using=alias).__enter__()
