@@ -87,7 +87,7 @@ DATABASES = {
     }
 }
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("application_name", "headspace")
-LOCKS: dict[str, Any] = {}
+LOCKS: dict[str, Any] = {"THREADS": env_int("HEADSPACE_WEB_THREADS", 8, least=1)}
 # Where a pooler stands in between, migrations and session-scoped locks need a way around it.
 if _DIRECT := env_text("DATABASE_DIRECT_URL", ""):
     DATABASES["direct"] = env_database("DATABASE_DIRECT_URL", _DIRECT) | {"TEST": {"MIRROR": "default"}}

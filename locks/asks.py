@@ -1,10 +1,12 @@
 """What is asked of the database, and what it answers: the same for every scope, and in async code.
 
-Pure but for the budget: a process looks at the server's lock table with one of its asks every ``LOOK_EVERY``.
+Pure but for the budget: a process looks at the server's lock table with one of its asks every ``LOOK_EVERY``, and with
+each that is for many keys or the last of many.
 """
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -24,7 +26,18 @@ ASK_SESSION = """
     SELECT refusal, refused, holders, waited_ms, fence
     FROM locks_ask_session(%s::bigint[], %s::integer[], %s::text[], %s, %s, %s, %s, %s)
 """
-_looked_at: dict[str, float] = {}
+_LOOK_AFTER = 50
+"""Keys that a process asks for between two looks, however little time has passed."""
+
+
+class _Budget:
+    """When a process looks next at a server's lock table."""
+
+    looked_at = -1e9
+    asked_since = 0
+
+
+_budgets: dict[str, _Budget] = defaultdict(_Budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,13 @@ class Ask:
         ]
 
     def _rest(self, patience_ms: int | None) -> tuple[Any, ...]:
-        return patience_ms, current_label().text, self.shared, _fullest(self.using), not self.is_skipping
+        return (
+            patience_ms,
+            current_label().text,
+            self.shared,
+            _fullest(self.using, len(self.keys)),
+            not self.is_skipping,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +134,11 @@ def in_order(keys: Sequence[LockKey]) -> tuple[LockKey, ...]:
     return ordered
 
 
-def _fullest(using: str) -> float | None:
+def _fullest(using: str, keys: int) -> float | None:
     """Return the share of the lock table that may be taken, where it is time to look; two threads may both look."""
-    now = time.monotonic()
-    if now - _looked_at.get(using, -1e9) < conf().look_every.total_seconds():
+    budget, now = _budgets[using], time.monotonic()
+    budget.asked_since += keys
+    if budget.asked_since < _LOOK_AFTER and now - budget.looked_at < conf().look_every.total_seconds():
         return None
-    _looked_at[using] = now
+    budget.looked_at, budget.asked_since = now, 0
     return conf().fullest

@@ -117,7 +117,7 @@ def _pooler(alias: str, server: Server) -> Iterator[CheckMessage]:
     elif server.is_pooled:
         words = f"The database {alias!r} is behind a pooler, where locks of session scope and migrations are refused."
         hint = f"Name the alias of a direct connection in LOCKS['DIRECT'] = {{{alias!r}: ...}}."
-        if alias in session_scope_on:
+        if alias in session_scope_on or alias in conf().session_scope:
             yield checks.Error(words, hint=hint, id="locks.E004")
         else:
             yield checks.Warning(words, hint=hint, id="locks.W001")

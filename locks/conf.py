@@ -2,12 +2,13 @@
 
 ==================  =========  ========================================================================================
 ``DIRECT``          ``{}``     database alias → alias of the same database without a pooler, for session scope
+``SESSION_SCOPE``   ``()``     database aliases for which the program asks in session scope, for the check of poolers
 ``SESSIONS``        ``8``      dedicated connections per process and database, for session scope
 ``SESSIONS_KEPT``   ``2``      how many of them are kept when nobody needs them
 ``WAITERS``         ``16``     how many of one process may wait for one key; the next one is told "busy" at once
 ``MOST_KEYS``       ``1000``   keys of one ``advisory_locks``
 ``FULLEST``         ``0.5``    share of the server's lock table beyond which no lock is asked for
-``LOOK_EVERY``      ``5 s``    how often a process looks how full that table is (``timedelta``)
+``LOOK_EVERY``      ``5 s``    how often a process looks how full that table is, at least (``timedelta``)
 ``TOLD_AFTER``      ``1 s``    a wait that was longer is logged and kept (``timedelta``)
 ``THREADS``         ``0``      threads per process that use the database at once, for the check of pools; 0: unknown
 ==================  =========  ========================================================================================
@@ -28,6 +29,7 @@ class Conf:
     """The settings in force."""
 
     direct: dict[str, str] = field(default_factory=dict)
+    session_scope: tuple[str, ...] = ()
     sessions: int = 8
     sessions_kept: int = 2
     waiters: int = 16

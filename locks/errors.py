@@ -37,6 +37,7 @@ ORDER = "LK001"
 UPGRADE = "LK002"
 COLLISION = "LK003"
 REENTERED = "LK004"
+BUDGET = "LK006"
 CANCELLED = "57014"
 # The server ended the session: shutdown, crash, the session's own time limits.
 _ENDED = frozenset({"57P01", "57P02", "57P05", "25P03", "25P04"})

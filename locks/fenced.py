@@ -26,6 +26,7 @@ from typing import Any
 import psycopg
 from asgiref.sync import sync_to_async
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from locks.asks import ASK_SESSION, Answer, Ask
 from locks.dedicated import (
@@ -245,16 +246,21 @@ def _refused(ask: Ask, row: Sequence[Any]) -> Exception:
 def _refuse_inside_transaction(ask: Ask) -> None:
     """A lock that is given back before the commit would let the next one in before the rows are there to be seen.
 
-    The transaction around a test case does not count, as for ``atomic(durable=True)``.
+    That is so for a transaction of any database. The one around a test case does not count, as for
+    ``atomic(durable=True)``.
     """
-    connection = connections[ask.using]
-    blocks = connection.atomic_blocks
-    is_by_hand = connection.connection is not None and not blocks and not connection.autocommit
-    if is_by_hand or (blocks and not getattr(blocks[-1], "_from_testcase", False)):
+    if any(_is_in_transaction(connection) for connection in connections.all(initialized_only=True)):
         raise InsideTransaction(
             f"{ask.keys[0]} would be given back before this transaction is committed:"
             " take it outside, or in transaction scope"
         )
+
+
+def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    blocks = connection.atomic_blocks
+    if not blocks:
+        return connection.connection is not None and not connection.autocommit
+    return not getattr(blocks[-1], "_from_testcase", False)
 
 
 def _deadline(patience_ms: int | None) -> float | None:

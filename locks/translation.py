@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from locks.errors import (
+    BUDGET,
     BUSY,
     COLLISION,
     DEADLOCK,
@@ -40,7 +41,8 @@ _OURS: dict[str, tuple[type[AdvisoryLockError], str]] = {
     DEADLOCK: (LockDeadlock, "waiting for {} would have closed a circle of transactions"),
     STALE: (StaleSnapshot, "{} protects nothing above READ COMMITTED: rows read under it may be older than the lock"),
     STANDBY: (OnStandby, "{} was asked of a standby, whose locks exclude nobody on the primary"),
-    FULL: (LockTableFull, "{} was not asked for: the server's lock table is too full"),
+    BUDGET: (LockTableFull, "{} was not asked for: the server's lock table is too full"),
+    FULL: (LockTableFull, "{} found no room in the server's lock table, which is full"),
     ORDER: (LockOrder, "{} must be taken before the locks of lower namespaces that are held already"),
     UPGRADE: (LockUpgrade, "{} is held shared by this transaction and cannot be had alone"),
     REENTERED: (LockReentered, "{} is already entered on this connection"),

@@ -5,8 +5,8 @@
 
 Both return a text. Where all was taken: the milliseconds of the wait, when the transaction began (by that it is told
 from the one before), and the ids that it held before. Otherwise a JSON object: ``refusal`` (an SQLSTATE), ``refused``
-(which of them, counted from 1), ``waited_ms``, and with ``telling`` the ``holders``. ``fullest``: refuse (53200) where
-more than this share of the server's lock table is taken; NULL does not look. Otherwise the arguments are those of
+(which of them, counted from 1), ``waited_ms``, and with ``telling`` the ``holders``. ``fullest``: refuse (LK006) where
+with them more than this share of the server's lock table would be taken; NULL does not look. Otherwise the arguments are those of
 ``locks_take`` (``0001_locks.py``); ``name`` is the text that the id was made of, or NULL. ``inside``: ids whose sections
 are open on this connection since that transaction, or NULL; LK004 where one of them is asked for.
 """
@@ -43,11 +43,12 @@ $body$;
 """
 
 ASKING = """
-CREATE FUNCTION locks_refuse_when_full(fullest double precision) RETURNS void
+-- Each key is two entries, with its marker.
+CREATE FUNCTION locks_refuse_when_full(fullest double precision, keys integer) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $body$
 BEGIN
-    IF fullest IS NOT NULL AND (SELECT taken > nominal * fullest FROM locks_room()) THEN
-        RAISE EXCEPTION 'the lock table of the server is too full' USING ERRCODE = 'out_of_memory';
+    IF fullest IS NOT NULL AND (SELECT taken + 2 * keys > nominal * fullest FROM locks_room()) THEN
+        RAISE EXCEPTION 'the lock table of the server is too full for % more keys', keys USING ERRCODE = 'LK006';
     END IF;
 END
 $body$;
@@ -87,7 +88,7 @@ DECLARE
     detail text;
 BEGIN
     IF fullest IS NOT NULL THEN
-        PERFORM locks_refuse_when_full(fullest);
+        PERFORM locks_refuse_when_full(fullest, 1);
     END IF;
     IF held <> '' AND locks_holds(lock_id) THEN
         before := lock_id;
@@ -100,7 +101,7 @@ BEGIN
 EXCEPTION
     -- What was taken goes with this block's own subtransaction.
     WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR out_of_memory OR SQLSTATE 'LK001'
-        OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' OR SQLSTATE 'LK004' OR SQLSTATE 'LK005' THEN
+        OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' OR SQLSTATE 'LK004' OR SQLSTATE 'LK005' OR SQLSTATE 'LK006' THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
         RETURN locks_refused(state, 1, detail, lock_id, telling, began);
 END
@@ -146,7 +147,7 @@ DECLARE
     state text;
     detail text;
 BEGIN
-    PERFORM locks_refuse_when_full(fullest);
+    PERFORM locks_refuse_when_full(fullest, cardinality(ids));
     -- The caller is inside of these, if this is still the transaction: to be said before others are taken.
     IF inside IS NOT NULL AND inside_since = date_part('epoch', transaction_timestamp())::text THEN
         FOR place IN 1 .. cardinality(ids) LOOP
@@ -181,7 +182,7 @@ BEGIN
     RETURN waited_ms || ' ' || date_part('epoch', transaction_timestamp()) || ' ' || before;
 EXCEPTION
     WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR out_of_memory OR SQLSTATE 'LK001'
-        OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' OR SQLSTATE 'LK004' OR SQLSTATE 'LK005' THEN
+        OR SQLSTATE 'LK002' OR SQLSTATE 'LK003' OR SQLSTATE 'LK004' OR SQLSTATE 'LK005' OR SQLSTATE 'LK006' THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
         RETURN locks_refused(state, position, detail, ids[position], telling, began);
 END
@@ -195,7 +196,7 @@ DROP FUNCTION locks_take_free(bigint[], integer[], boolean);
 DROP FUNCTION locks_ask(bigint, integer, text, integer, text, boolean, double precision, boolean);
 DROP FUNCTION locks_refused(text, integer, text, bigint, boolean, timestamptz);
 DROP FUNCTION locks_left(integer, timestamptz);
-DROP FUNCTION locks_refuse_when_full(double precision);
+DROP FUNCTION locks_refuse_when_full(double precision, integer);
 DROP FUNCTION locks_name_key(bigint, integer, text, boolean);
 DROP TABLE locks_name;
 """

@@ -145,7 +145,7 @@ DECLARE
     detail text;
 BEGIN
     waited_ms := 0;
-    PERFORM set_config('application_name', label, false), locks_refuse_when_full(fullest);
+    PERFORM set_config('application_name', label, false), locks_refuse_when_full(fullest, cardinality(ids));
     FOR position IN 1 .. cardinality(ids) LOOP
         refused := position;
         waited_ms := waited_ms
@@ -162,7 +162,7 @@ BEGIN
     refused := NULL;
 EXCEPTION
     -- A session's locks do not go with the subtransaction.
-    WHEN lock_not_available OR deadlock_detected OR out_of_memory OR SQLSTATE 'LK003' THEN
+    WHEN lock_not_available OR deadlock_detected OR out_of_memory OR SQLSTATE 'LK003' OR SQLSTATE 'LK006' THEN
         GET STACKED DIAGNOSTICS refusal = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
         PERFORM pg_advisory_unlock_all();
         waited_ms := date_part('epoch', clock_timestamp() - began) * 1000;

@@ -3,23 +3,20 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from locks import (
     LockKey,
     LockNamespace,
-    LockTableFull,
     LockTimeout,
     Starving,
     advisory_lock,
     advisory_lock_or_skip,
     labelled,
 )
-from locks.asks import _looked_at
 from locks.skips import streaks
 from locks.waiters import _asking
-from tests.locks.actors import PATIENCE, Actor, ask, until, until_waiting
-from tests.locks.actors import advisory_locks as counted
+from tests.locks.actors import PATIENCE, ask, until, until_waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT
@@ -154,57 +151,6 @@ class TestStarving:
         waiting = other.start_entering(advisory_lock(AGENT, 42, timeout=PATIENCE))
         until_waiting(other)
         return waiting
-
-
-class TestBudget:
-    @pytest.fixture(autouse=True)
-    def looked(self):
-        _looked_at.clear()
-        yield
-        _looked_at.clear()
-
-    def test_beyond_the_share_of_the_lock_table_nothing_is_asked_for(self, settings):
-        settings.LOCKS = {"FULLEST": 0.0, "LOOK_EVERY": timedelta(0)}
-        with transaction.atomic():
-            mine = ask("SELECT pg_backend_pid()")
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(1, 1)")
-            with pytest.raises(LockTableFull, match="too full"):
-                advisory_lock(AGENT, 42).__enter__()
-            assert counted(mine) == 1
-        with pytest.raises(LockTableFull), transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(1, 1)")
-            _ask_apart()
-
-    def test_a_process_looks_only_so_often(self, settings):
-        settings.LOCKS = {"FULLEST": 0.0, "LOOK_EVERY": timedelta(hours=1)}
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(1, 1)")
-            with pytest.raises(LockTableFull):
-                advisory_lock(AGENT, 42).__enter__()
-            with advisory_lock(AGENT, 42):
-                pass
-
-    def test_how_full_it_is(self):
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(1, 1)")
-            cursor.execute("SELECT taken, nominal FROM locks_room()")
-            taken, nominal = cursor.fetchone()
-            cursor.execute(
-                "SELECT current_setting('max_locks_per_transaction')::int * (current_setting('max_connections')::int"
-                " + current_setting('max_prepared_transactions')::int)"
-            )
-            assert nominal == cursor.fetchone()[0]
-        assert 1 <= taken < nominal
-
-
-def _ask_apart():
-    """Ask in session scope, where no transaction may be open: in another thread."""
-    other = Actor()
-    try:
-        other.do(lambda: advisory_lock(AGENT, 42, scope="session").__enter__())
-    finally:
-        other.close()
 
 
 def test_the_refusal_of_one_key_leaves_the_transaction_usable(holder):
