@@ -241,7 +241,16 @@ def _always(ask: Ask) -> Callable[..., Ask]:
 
 
 def _keys(keys: Keys) -> list[LockKey]:
-    return [key if isinstance(key, LockKey) else LockKey(*key) for key in keys]
+    """Return them as keys. TypeError for one that is neither a key nor a pair."""
+    found = []
+    for key in keys:
+        if isinstance(key, LockKey):
+            found.append(key)
+        elif isinstance(key, tuple | list) and len(key) == 2:
+            found.append(LockKey(*key))
+        else:
+            raise TypeError(f"each of several keys is a LockKey or a pair (namespace, key), not {key!r}")
+    return found
 
 
 def _note_scope(scope: str, using: str) -> None:

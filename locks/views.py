@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views import View
 from rest_framework.exceptions import APIException
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -34,6 +35,9 @@ class MonitorBusy(APIException):
 
 class LocksView(APIView):
     """`GET /api/advisory-locks`: who holds and who waits."""
+
+    # Whatever the project allows by default.
+    permission_classes = [IsAuthenticated]
 
     def get(self, request: Request) -> Response:
         """Return all advisory locks of the database; 503 where it does not answer in time."""

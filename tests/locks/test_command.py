@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from locks import LockNamespace, advisory_lock, labelled
 from locks.errors import MonitorTimeout
@@ -18,6 +18,7 @@ from locks.models import Termination
 from locks.monitor import snapshot
 from tests.locks.actors import PATIENCE, ask, until_waiting
 from tests.locks.audit import forget_terminations
+from tests.servers import django_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT
@@ -95,13 +96,73 @@ def test_as_json_it_prints_what_the_api_answers(jam):
     assert printed["count"] == 2
 
 
-def test_a_database_that_is_too_busy_is_said_in_one_line(monkeypatch):
-    def too_busy():
+WAYS = [[], ["--tree"], ["--json"], ["--watch", "0.01"], ["--terminate", "1", "--yes"]]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=" ".join)
+def test_a_database_that_is_too_busy_is_said_in_one_line(monkeypatch, way):
+    def too_busy(*_):
         raise MonitorTimeout("too busy")
 
     monkeypatch.setattr("locks.management.commands.locks.snapshot", too_busy)
-    with pytest.raises(CommandError, match="too busy"):
-        _output()
+    monkeypatch.setattr("locks.termination.snapshot", too_busy)
+    with pytest.raises(CommandError, match=r"^too busy$"):
+        _output(*way)
+
+
+def test_watching_ends_with_one_line_when_the_database_goes(monkeypatch):
+    looks = iter([snapshot])
+
+    def goes(using):
+        for look in looks:
+            return look(using)
+        raise OperationalError("the connection is lost\nand more")
+
+    monkeypatch.setattr("locks.management.commands.locks.snapshot", goes)
+    with pytest.raises(CommandError) as said:
+        _output("--watch", "0.01")
+    assert str(said.value) == "The database 'default' did not say who holds which lock: the connection is lost."
+
+
+def test_a_server_that_is_away_is_one_line_and_exit_1():
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "locks"],
+        env=os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=6 * PATIENCE,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.fullmatch(r"CommandError: The database 'default' did not say .*\.\n", ended.stderr)
+
+
+@pytest.mark.parametrize("way", WAYS[:-1], ids=" ".join)
+def test_a_database_that_was_not_migrated_is_told_what_to_do(way):
+    with django_database(_url("postgres")) as alias:
+        with pytest.raises(CommandError) as said:
+            _output(*way, "--database", alias)
+    assert str(said.value).endswith(f"Migrate it first: manage.py migrate --database {alias}.")
+    assert "\n" not in str(said.value)
+
+
+def test_another_database_can_be_looked_at():
+    with django_database(_url(connection.settings_dict["NAME"])) as alias, connections[alias].cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid(), pg_advisory_lock(-5)")
+        own_pid = cursor.fetchone()[0]
+        assert "not ours" in _output("--database", alias)
+        with pytest.raises(CommandError, match="the session that asks"):
+            _output("--terminate", str(own_pid), "--database", alias)
+
+
+def test_a_database_that_is_none_is_refused():
+    with pytest.raises(CommandError, match="invalid choice: 'nowhere'"):
+        _output("--database", "nowhere")
+
+
+def _url(name):
+    settings = connection.settings_dict | {"NAME": name}
+    return "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**settings)
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "nan"])
@@ -111,11 +172,9 @@ def test_watching_needs_a_pause_that_can_be(seconds):
 
 
 def test_watching_looks_again_until_it_is_interrupted():
-    settings = connection.settings_dict
-    url = "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**settings)
     watching = subprocess.Popen(
         [sys.executable, "manage.py", "locks", "--watch", "0.01"],
-        env=os.environ | {"DATABASE_URL": url},
+        env=os.environ | {"DATABASE_URL": _url(connection.settings_dict["NAME"])},
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -197,6 +256,21 @@ def test_a_stranger_is_refused_without_a_question(actor, monkeypatch):
 
     assert _is_there(stranger.pid)
     assert Termination.objects.get().outcome == "foreign"
+
+
+def test_a_process_that_is_none_is_refused_and_the_refusal_is_on_record():
+    with pytest.raises(CommandError, match="holds no lock of ours"):
+        _output("--terminate", "2147483647", "--yes", "--reason", "it hangs")
+
+    row = Termination.objects.get()
+    assert (row.pid, row.reason, row.outcome) == (2147483647, "it hangs", "foreign")
+
+
+@pytest.mark.parametrize("pid", ["2147483648", "99999999999", "-1", "x", "1.5", ""])
+def test_a_number_that_no_process_has_is_refused_in_one_line(pid):
+    with pytest.raises(CommandError, match="must be the number of a process"):
+        _output("--terminate", pid, "--yes")
+    assert not Termination.objects.exists()
 
 
 def test_its_own_session_is_refused():

@@ -10,13 +10,14 @@ from contextlib import suppress
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from locks.errors import MonitorTimeout
+from locks.errors import MonitorTimeout, sqlstate
 from locks.models import Outcome
 from locks.monitor import snapshot
 from locks.snapshots import Lock, Snapshot
@@ -24,6 +25,10 @@ from locks.termination import Holding, look, terminate
 from locks.wait_tree import Node, wait_trees
 
 _MOST_ROWS = 200
+_PIDS = range(2**31)
+"""What the record of ``--terminate`` has room for, and more than any system numbers its processes with."""
+# No such function, table or column.
+_NOT_MIGRATED = frozenset({"42883", "42P01", "42703"})
 
 
 class Command(BaseCommand):
@@ -39,48 +44,54 @@ class Command(BaseCommand):
         way.add_argument(
             "--watch", type=_seconds, nargs="?", const=2.0, metavar="SECONDS", help="look again and again until Ctrl-C"
         )
-        way.add_argument("--terminate", type=int, metavar="PID", help="end this session, after showing what it holds")
+        way.add_argument("--terminate", type=_pid, metavar="PID", help="end this session, after showing what it holds")
         parser.add_argument("--reason", default="", help="why, for the record of --terminate")
         parser.add_argument("--yes", action="store_true", help="do not ask before --terminate")
+        parser.add_argument(
+            "--database", choices=tuple(connections), default=DEFAULT_DB_ALIAS, help="whose locks (%(default)s)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print once, or until interrupted."""
+        """Print once, or until interrupted. CommandError where the database does not say."""
+        using: str = options["database"]
         try:
-            self._print(options)
+            self._print(using, options)
         except MonitorTimeout as error:
             raise CommandError(str(error)) from error
+        except Error as error:
+            raise CommandError(_failure(using, error)) from error
 
-    def _print(self, options: dict[str, Any]) -> None:
+    def _print(self, using: str, options: dict[str, Any]) -> None:
         if options["json"]:
-            self.stdout.write(json.dumps(snapshot().as_json(), indent=2))
+            self.stdout.write(json.dumps(snapshot(using).as_json(), indent=2))
         elif options["watch"]:
-            self._watch(options["watch"])
+            self._watch(using, options["watch"])
         elif options["terminate"] is not None:
-            self._terminate(options["terminate"], options["reason"], is_sure=options["yes"])
+            self._terminate(using, options["terminate"], options["reason"], is_sure=options["yes"])
         else:
-            self._console().print(_picture(snapshot()))
+            self._console().print(_picture(snapshot(using)))
 
     def _console(self) -> Console:
         # The picture ends its lines itself.
         self.stdout.ending = ""
         return Console(file=cast("IO[str]", self.stdout), highlight=False)
 
-    def _watch(self, pause: float) -> None:
+    def _watch(self, using: str, pause: float) -> None:
         console = self._console()
         with suppress(KeyboardInterrupt):
             while True:
-                picture = _picture(snapshot())
+                picture = _picture(snapshot(using))
                 console.clear()
                 console.print(picture)
                 time.sleep(pause)
 
-    def _terminate(self, pid: int, reason: str, *, is_sure: bool) -> None:
-        seen = look(pid)
+    def _terminate(self, using: str, pid: int, reason: str, *, is_sure: bool) -> None:
+        seen = look(pid, using)
         self._console().print(Text(_holding(seen)))
         if not (seen.refusal or is_sure or self._is_wanted(pid)):
             self.stdout.write("Nothing was done.\n")
             return
-        outcome = terminate(pid, by=_somebody(), reason=reason, seen=seen)
+        outcome = terminate(pid, by=_somebody(), reason=reason, using=using, seen=seen)
         said = f"pid {pid}: {outcome.label}."
         if outcome is not Outcome.ENDED:
             raise CommandError(said)
@@ -94,6 +105,13 @@ class Command(BaseCommand):
         except EOFError as error:
             raise CommandError("Nobody is there to say yes: use --yes.") from error
         return answer.strip().lower() in ("y", "yes")
+
+
+def _failure(using: str, error: Error) -> str:
+    """Return in one line what the database said instead of an answer, and what helps."""
+    said = str(error).strip().partition("\n")[0]
+    remedy = f" Migrate it first: manage.py migrate --database {using}." if sqlstate(error) in _NOT_MIGRATED else ""
+    return f"The database {using!r} did not say who holds which lock: {said}{'' if said.endswith('.') else '.'}{remedy}"
 
 
 def _holding(seen: Holding) -> str:
@@ -188,3 +206,9 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 3600:
         raise ArgumentTypeError("must be a number of seconds above 0 and below an hour")
     return seconds
+
+
+def _pid(text: str) -> int:
+    if not text.isdecimal() or int(text) not in _PIDS:
+        raise ArgumentTypeError(f"must be the number of a process, {_PIDS[0]} to {_PIDS[-1]}")
+    return int(text)

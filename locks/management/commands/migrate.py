@@ -16,6 +16,10 @@ _LOCK_TIMEOUT = 600.0
 class Command(migrate.Command):
     """Migrates under a lock; the next node waits, and then finds nothing to do."""
 
+    help = (
+        f"{migrate.Command.help} Of nodes that start together only one migrates: it holds a lock on the database"
+        " meanwhile, and the others wait and then find nothing to do."
+    )
     _lock: MigrationLock | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
