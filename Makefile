@@ -48,7 +48,7 @@ lint: $(VENV)/installed-for-tests ## check style, format, types, imports and pac
 	@$(VENV)/bin/lint-imports
 	@$(RUN) -m pip check --disable-pip-version-check
 
-bench: $(VENV)/installed-for-tests ## measure, and print a table with ratios
+bench: $(VENV)/installed-for-tests ## measure hooks and locks, and print tables with ratios (ARGS="--only locks" measures one)
 	@$(RUN) -m tests.bench $(ARGS)
 
 clean: ## remove what was installed or cached; the data in .headspace/ stays

@@ -71,7 +71,7 @@ def advisory_lock(
     LockLost; in transaction scope NotInTransaction and StaleSnapshot, in session scope InsideTransaction and
     PooledSession; TypeError and ValueError for a namespace, key, timeout or scope that cannot be. One statement.
     """
-    _note_scope(scope, using)
+    _accept(scope, using)
     rest = milliseconds(timeout), scope, shared, using
     if not callable(key):
         return Section(_always(Ask((LockKey(namespace, key),), *rest)))
@@ -91,7 +91,7 @@ def advisory_lock_or_skip(
     Never waits, but where ``starving`` says after how many skips in a row it does. An open section of this connection
     counts as busy too. Raises as ``advisory_lock`` does, without LockTimeout and LockReentered.
     """
-    _note_scope(scope, using)
+    _accept(scope, using)
     keys = (LockKey(namespace, key),)
     return SectionOrSkip(Ask(keys, 0, scope, shared, using, is_skipping=True), starving)
 
@@ -130,7 +130,7 @@ def advisory_locks(
     ``advisory_lock`` does. One statement.
     """
     patience_ms = milliseconds(timeout)
-    _note_scope(scope, using)
+    _accept(scope, using)
     return Section(_always(Ask(in_order(_keys(keys)), patience_ms, scope, shared, using)))
 
 
@@ -138,7 +138,7 @@ def advisory_locks_or_skip(
     keys: Keys, scope: Scope = "transaction", using: str = DEFAULT_DB_ALIAS, shared: bool = False
 ) -> "SectionOrSkip":
     """Enter the sections of all keys if nobody holds any of them, else skip all. Never waits."""
-    _note_scope(scope, using)
+    _accept(scope, using)
     return SectionOrSkip(Ask(in_order(_keys(keys)), 0, scope, shared, using, is_skipping=True), None)
 
 
@@ -253,7 +253,7 @@ def _keys(keys: Keys) -> list[LockKey]:
     return found
 
 
-def _note_scope(scope: str, using: str) -> None:
+def _accept(scope: str, using: str) -> None:
     """Refuse a scope that is none; tell the checks of a database that needs sessions of our own."""
     if scope not in SCOPES:
         raise ValueError(f"a lock's scope is one of {', '.join(map(repr, SCOPES))}, not {scope!r}")

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
+import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from locks import incidents, timings
@@ -175,7 +176,8 @@ class Tally:
 
     def _forget(self) -> None:
         """Start anew; so does a forked child, whose parent writes its own counts and keeps its own thread."""
-        self._mutex = threading.Lock()
+        # Entered again where the garbage collector comes in between, and ends a section that somebody dropped.
+        self._mutex = threading.RLock()
         self._writing = threading.Lock()
         self._hurry = threading.Event()
         self._pending = {}
@@ -192,9 +194,11 @@ def _place(using: str) -> _Place:
 
 
 def _write(using: str, pending: _Pending) -> None:
-    with closing(connections.create_connection(using)) as connection, connection.cursor() as cursor:
-        statements, parameters = _message(pending)
-        cursor.execute(statements, parameters)
+    with closing(connections.create_connection(using)) as connection:
+        connection.ensure_connection()
+        # Several statements in one message: only where the parameters are put in here, whatever the project chose.
+        with psycopg.ClientCursor(connection.connection) as cursor:
+            cursor.execute(*_message(pending))
 
 
 def _message(pending: _Pending) -> tuple[str, list[str | float]]:

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
 from django.db import connections
@@ -23,6 +24,7 @@ Raw = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 # A holder that cannot be reached any more is noticed by both ends within half a minute, not after two hours.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
 _CONNECTED_WITHIN = 10
+_LOOK_EVERY = 0.2
 # The server looks after a client that is gone while it waits, instead of giving it the lock later. A session that is
 # not ours is left as it is.
 PREPARE = """
@@ -32,7 +34,10 @@ PREPARE = """
         set_config('default_transaction_isolation', 'read committed', false),
         set_config('default_transaction_read_only', 'off', false), set_config('synchronous_commit', 'on', false),
         set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
-        set_config('tcp_keepalives_count', '4', false)
+        set_config('tcp_keepalives_count', '4', false),
+        CASE WHEN current_setting('transaction_timeout', true) <> ''
+             THEN set_config('transaction_timeout', '0', false) END,
+        CASE WHEN %s <> '' THEN set_config('role', %s, false) END
     ) END
 """
 _NOT_FOR_US = ("cursor_factory", "context", "pool", "row_factory")
@@ -44,6 +49,12 @@ def parameters(using: str) -> dict[str, Any]:
     known = connections[alias].get_connection_params()
     ours = {"connect_timeout": _CONNECTED_WITHIN, "keepalives": 1, **_KEEPALIVES}
     return ours | {name: value for name, value in known.items() if name not in _NOT_FOR_US} | {"autocommit": True}
+
+
+def preparation(using: str, raw: Raw) -> tuple[str, list[Any]]:
+    """Return the statement that makes a new connection fit for locks, and says whether it can be."""
+    role = connections[conf().direct.get(using, using)].settings_dict["OPTIONS"].get("assume_role") or ""
+    return PREPARE, [raw.info.backend_pid, role, role]
 
 
 def refuse_unfit(raw: Raw, row: tuple[Any, ...] | None) -> None:
@@ -96,33 +107,38 @@ class NoPlace(LockTimeout):
     """As many locks in session scope are held or waited for as this process may have."""
 
 
+class Place:
+    """The right to have one connection open. It belongs to that connection, and goes with it however that goes."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Connections:
     """The connections of one process to one database; at most ``SESSIONS`` are open."""
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
         self._kept: list[psycopg.Connection[Any]] = []
-        self._open = 0
+        self._places: WeakSet[Place] = WeakSet()
+        self._place_of: WeakKeyDictionary[Raw, Place] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         """Return how many are open."""
-        return self._open
+        return len(self._places)
 
     def borrow(self, deadline: float | None) -> psycopg.Connection[Any]:
-        """Return one that holds nothing; LockTimeout where all are in use until the deadline (monotonic seconds).
+        """Return one that holds nothing; NoPlace where all are in use until the deadline (monotonic seconds).
 
         Raises the database's own error where it can not be reached, PooledSession and OnStandby.
         """
-        while kept := self._place(deadline):
-            if _answers(kept):
-                return kept
-            self.discard(kept)
-        try:
-            return self._connected()
-        except BaseException:
-            self.leave_place()
-            raise
+        while True:
+            found = self._kept_or_place(deadline)
+            if isinstance(found, Place):
+                return self._connected(found)
+            if _answers(found):
+                return found
+            self.discard(found)
 
     def give_back(self, raw: psycopg.Connection[Any]) -> None:
         """Keep one that holds nothing any more, or close it where there are enough."""
@@ -137,20 +153,29 @@ class Connections:
         """Close one; whatever it holds goes with it."""
         with suppress(psycopg.Error, OSError):
             raw.close()
-        self.leave_place()
+        self.leave_place(raw)
 
-    def take_place(self) -> bool:
-        """Count one more that is open, where there is room."""
+    def take_place(self) -> Place | None:
+        """Return the right to open one more, where there is room."""
         with self._changed:
-            return self._counted()
+            if len(self._places) >= conf().sessions:
+                return None
+            place = Place()
+            self._places.add(place)
+            return place
 
-    def leave_place(self) -> None:
-        """Count one less."""
+    def settle(self, place: Place, raw: Raw) -> None:
+        """Let the place be the connection's from now on."""
+        self._place_of[raw] = place
+
+    def leave_place(self, raw: Raw) -> None:
+        """Give the connection's place to others."""
         with self._changed:
-            self._open -= 1
+            if place := self._place_of.pop(raw, None):
+                self._places.discard(place)
             self._changed.notify()
 
-    def full(self) -> "NoPlace":
+    def full(self) -> NoPlace:
         """Return the error for who found no room."""
         return NoPlace(f"all {conf().sessions} connections that this process has for locks are in use")
 
@@ -161,17 +186,25 @@ class Connections:
         for raw in kept:
             self.discard(raw)
 
-    def _place(self, deadline: float | None) -> psycopg.Connection[Any] | None:
-        """Return one that is kept, or None for the right to open one."""
+    def forget(self) -> None:
+        """Let go of the sockets in a forked child: open there, they would keep a lock whose holder has died."""
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for raw in list(self._place_of):
+            with suppress(psycopg.Error, OSError):
+                os.dup2(nowhere, raw.fileno())
+        os.close(nowhere)
+
+    def _kept_or_place(self, deadline: float | None) -> psycopg.Connection[Any] | Place:
         with self._changed:
             while True:
                 if kept := self._good_one():
                     return kept
-                if self._counted():
-                    return None
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                if place := self.take_place():
+                    return place
+                left = _LOOK_EVERY if deadline is None else min(_LOOK_EVERY, deadline - time.monotonic())
+                if left <= 0:
                     raise self.full()
+                # Not for longer: of one that the garbage collector took nobody is told.
                 self._changed.wait(left)
 
     def _good_one(self) -> psycopg.Connection[Any] | None:
@@ -179,23 +212,16 @@ class Connections:
             raw = self._kept.pop()
             if not is_lost(raw):
                 return raw
-            self._open -= 1
-            with suppress(psycopg.Error, OSError):
-                raw.close()
+            self.discard(raw)
         return None
 
-    def _counted(self) -> bool:
-        if self._open >= conf().sessions:
-            return False
-        self._open += 1
-        return True
-
-    def _connected(self) -> psycopg.Connection[Any]:
-        raw = psycopg.connect(**parameters(self._using))
+    def _connected(self, place: Place) -> psycopg.Connection[Any]:
+        raw: psycopg.Connection[Any] = psycopg.connect(**parameters(self._using))
+        self.settle(place, raw)
         try:
-            refuse_unfit(raw, raw.execute(PREPARE, [raw.info.backend_pid]).fetchone())
+            refuse_unfit(raw, raw.execute(*preparation(self._using, raw)).fetchone())
         except BaseException:
-            raw.close()
+            self.discard(raw)
             raise
         return raw
 
@@ -226,6 +252,8 @@ def _forget() -> None:
     """Start anew in a forked child: the sockets are its parent's."""
     global _mutex
     _mutex = threading.Lock()
+    for one in _all.values():
+        one.forget()
     _all.clear()
 
 

@@ -2,8 +2,6 @@
 
 import threading
 
-from asgiref.sync import sync_to_async
-
 from locks import fenced, transactional
 from locks.asks import Ask
 from locks.errors import LockReentered
@@ -48,7 +46,7 @@ class Door:
         if ask.keys and ask.scope == "session":
             self._entry = await fenced.aenter(ask)
         elif ask.keys:
-            self._entry = await sync_to_async(transactional.enter)(ask)
+            self._entry = await transactional.aenter(ask)
         return self._held(ask)
 
     async def aleave(self, *error: object) -> None:
@@ -57,7 +55,8 @@ class Door:
             if isinstance(self._entry, fenced.Entry):
                 await self._entry.aleave(*error)
             elif self._entry:
-                await sync_to_async(self._entry.leave)(*error)
+                # Nothing is asked of the database, nor of the thread.
+                self._entry.leave(*error)
         finally:
             self._give_free()
 

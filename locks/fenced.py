@@ -19,24 +19,24 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from locks.asks import ASK_SESSION, Answer, Ask
 from locks.dedicated import (
-    PREPARE,
     Connections,
     NoPlace,
     Raw,
     connections_for,
     is_lost,
     parameters,
+    preparation,
     refuse_unfit,
 )
 from locks.errors import InsideTransaction
@@ -50,7 +50,7 @@ from locks.waiters import Admission
 log = logging.getLogger(__name__)
 
 _RELEASE = "SELECT locks_release(%s::bigint[], %s)"
-_VERIFY = "SELECT locks_verify(%s::bigint[], %s, %s, %s)"
+_VERIFY = "SELECT locks_verify(%s::bigint[], %s::integer[], %s, %s, %s)"
 _LOOK_EVERY = 0.02
 """Seconds: how often a task looks for a free place, where all are in use."""
 
@@ -65,6 +65,8 @@ class FencedLock(HeldLock):
     """
     shared: bool
     raw: Raw = field(repr=False)
+    process: int = field(default_factory=os.getpid)
+    """Whose lock it is: a forked child's it is not."""
 
     @property
     def is_lost(self) -> bool:
@@ -74,19 +76,26 @@ class FencedLock(HeldLock):
     def verify(self) -> None:
         """Raise LockLost where the lock was lost or somebody else has had it since. Inside the transaction that works:
 
-        the answer then holds until that ends, because the next holder in session scope is not let in before. One of the
-        same key in transaction scope is: a key is for one scope. One statement.
-        Raises NotInTransaction too.
+        the answer then holds until that ends (or the savepoint that it was asked in is rolled back), because nobody is
+        let in before. One statement. Raises NotInTransaction too.
         """
-        if self.is_lost:
+        if self.is_lost or os.getpid() != self.process:
             raise loss(self.key, self.using)
         connection = connections[self.using]
         require_transaction(connection, self.key)
-        with translated(self.key, self.using, time.monotonic()), connection.cursor() as cursor:
-            cursor.execute(_VERIFY, [_ids(self.keys), self.fence, self.shared, self.raw.info.backend_pid])
-            (stands,) = cursor.fetchone() or (False,)
+        # Around a test case's transaction nobody could be let in any more: there the answer holds for the moment.
+        with _given_back(self.using) if _is_in_test_case(connection) else nullcontext():
+            stands = self._stands(connection)
         if not stands:
             raise loss(self.key, self.using)
+
+    def _stands(self, connection: BaseDatabaseWrapper) -> bool:
+        namespaces = [key.namespace for key in self.keys]
+        asked: list[Any] = [_ids(self.keys), namespaces, self.fence, self.shared, self.raw.info.backend_pid]
+        with translated(self.key, self.using, time.monotonic()), connection.cursor() as cursor:
+            cursor.execute(_VERIFY, asked)
+            (stands,) = cursor.fetchone() or (False,)
+        return bool(stands)
 
     async def averify(self) -> None:
         """Do the same from a task, whose transaction is in the thread of ``sync_to_async``."""
@@ -101,14 +110,13 @@ class Entry:
         self._connections = connections_for(ask.using)
         self._block = begin_block(ask.using, None, ask.keys)
         self._began = time.monotonic()
-        self._process = os.getpid()
 
     def leave(self, *error: object) -> None:
         """Give the lock back. LockLost where it was not held any more, unless the block itself has failed."""
         raw = self.held.raw
         assert isinstance(raw, psycopg.Connection)
         end_block(self._block)
-        if os.getpid() != self._process:
+        if os.getpid() != self.held.process:
             # In a forked child: the lock, and the socket, are its parent's.
             return
         try:
@@ -135,7 +143,7 @@ class Entry:
             was_held = False
         finally:
             _close(raw)
-            self._connections.leave_place()
+            self._connections.leave_place(raw)
         self._note_the_end(error, was_held=was_held)
 
     @property
@@ -186,13 +194,11 @@ async def aenter(ask: Ask) -> Entry:
     """Do the same from a task: other tasks go on meanwhile, and a wait that is cancelled leaves nothing behind."""
     await sync_to_async(_refuse_inside_transaction)(ask)
     refuse_from_inside(ask.using, None, ask.keys, is_waiting=ask.patience_ms != 0)
-    raw: psycopg.AsyncConnection[Any] | None = None
     with Admission(ask) as patience_ms, _translated(ask):
         deadline = _deadline(patience_ms)
-        await _place(ask, deadline)
+        raw = await _aconnected(ask, deadline)
         try:
-            raw = await psycopg.AsyncConnection.connect(**parameters(ask.using))
-            refuse_unfit(raw, await (await raw.execute(PREPARE, [raw.info.backend_pid])).fetchone())
+            refuse_unfit(raw, await (await raw.execute(*preparation(ask.using, raw))).fetchone())
             cursor = await raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline)))
             row = await cursor.fetchone() or (None,)
             if row[0] is not None:
@@ -200,23 +206,25 @@ async def aenter(ask: Ask) -> Entry:
             return _entered(ask, raw, row)
         except BaseException:
             _close(raw)
-            connections_for(ask.using).leave_place()
+            connections_for(ask.using).leave_place(raw)
             raise
 
 
-async def _place(ask: Ask, deadline: float | None) -> None:
-    """Count one more connection; LockTimeout where there is no room until the deadline."""
+async def _aconnected(ask: Ask, deadline: float | None) -> psycopg.AsyncConnection[Any]:
+    """Return a new connection in a place of its own; NoPlace where there is none until the deadline."""
     ours = connections_for(ask.using)
-    while not ours.take_place():
+    while not (place := ours.take_place()):
         if deadline is not None and time.monotonic() >= deadline:
             raise ours.full()
         await asyncio.sleep(_LOOK_EVERY)
+    raw: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(**parameters(ask.using))
+    ours.settle(place, raw)
+    return raw
 
 
-def _close(raw: Raw | None) -> None:
+def _close(raw: Raw) -> None:
     """End the session at once: what it holds goes with it. A task that is cancelled could not wait for more."""
-    if raw is not None:
-        raw.pgconn.finish()
+    raw.pgconn.finish()
 
 
 @contextmanager
@@ -261,6 +269,18 @@ def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     if not blocks:
         return connection.connection is not None and not connection.autocommit
     return not getattr(blocks[-1], "_from_testcase", False)
+
+
+def _is_in_test_case(connection: BaseDatabaseWrapper) -> bool:
+    return any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+
+
+@contextmanager
+def _given_back(using: str) -> Iterator[None]:
+    """Give back the locks that are taken in the block."""
+    with transaction.atomic(using=using):
+        yield
+        transaction.set_rollback(True, using=using)
 
 
 def _deadline(patience_ms: int | None) -> float | None:

@@ -18,6 +18,8 @@ _TICKS = 2**32
 _PER_SECOND = 100
 _SHARED = "ShareLock"
 _HALF = 2**63
+# What stands in a guard's place of a time: it is a lock's too, for a moment or for a verified transaction.
+_GUARDS = (2**32 - 1, 2**32 - 2)
 # How pg_locks.objsubid tells the two kinds of advisory locks apart.
 _ONE_NUMBER = 1
 
@@ -88,6 +90,8 @@ def read_locks(rows: Iterable[_Row]) -> list[SeenLock]:
     locks = []
     for row in rows:
         pid, mode, granted, classid, objid, sub, _, _ = row
+        if objid in _GUARDS and sub != _ONE_NUMBER and classid >> _LOW_BITS > _NAMESPACE:
+            continue
         slot = (pid or 0) << _LOW_BITS | classid & _LOW
         if (
             sub == _ONE_NUMBER

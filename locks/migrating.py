@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import psycopg
 from django.db import connections
 
-from locks.dedicated import PREPARE, parameters, refuse_unfit
+from locks.dedicated import parameters, preparation, refuse_unfit
 from locks.errors import LockLost, LockTimeout, PooledSession
 from locks.holders import Holder, held_by
 from locks.keys import LockKey, LockNamespace
@@ -76,7 +76,7 @@ def _connected(alias: str) -> psycopg.Connection[tuple[object, ...]]:
     with connections[alias].wrap_database_errors:
         session = psycopg.connect(**parameters(alias) | {"application_name": label.text})
     try:
-        refuse_unfit(session, session.execute(PREPARE, [session.info.backend_pid]).fetchone())
+        refuse_unfit(session, session.execute(*preparation(alias, session)).fetchone())
     except PooledSession as error:
         session.close()
         raise PooledSession(f"{error} Or see to it that one node migrates at a time, and say --no-lock.") from None

@@ -28,7 +28,7 @@ STATEMENT_TIMEOUT = timedelta(seconds=2)
 RECENT = timedelta(hours=1)
 
 Resolver = Callable[[Collection[int]], Mapping[int, str]]
-_resolvers: dict[int, Resolver] = {}
+_resolvers: dict[tuple[str, int], Resolver] = {}
 _Names = Mapping[tuple[int | None, int | tuple[int, int]], str]
 
 # The clock is asked once, when the table has been copied. date_part is no exact number, and five times as quick.
@@ -60,9 +60,12 @@ _BEGIN = (
 _END = "SELECT set_config('statement_timeout', %s, true)"
 
 
-def name_keys(namespace: int, resolver: Resolver) -> None:
-    """Show the keys of a namespace by name: ``resolver`` gets keys and returns the names of those that it knows."""
-    _resolvers[namespace] = resolver
+def name_keys(namespace: int, resolver: Resolver, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Show the keys of a namespace by name: ``resolver`` gets keys and returns the names of those that it knows.
+
+    In another database the same keys are other things: there they have no name.
+    """
+    _resolvers[using, namespace] = resolver
 
 
 def snapshot(using: str = DEFAULT_DB_ALIAS) -> Snapshot:
@@ -183,11 +186,11 @@ def _names(seen: list[SeenLock], using: str) -> _Names:
     """Return the names that are known; none where somebody locks the table that they stand in."""
     keys: dict[int, set[int]] = defaultdict(set)
     for lock in seen:
-        if lock.namespace in _resolvers and isinstance(lock.key, int):
+        if lock.namespace and (using, lock.namespace) in _resolvers and isinstance(lock.key, int):
             keys[lock.namespace].add(lock.key)
     try:
         with _watching(using):
-            named = {namespace: _resolvers[namespace](keys[namespace]) for namespace in keys}
+            named = {namespace: _resolvers[using, namespace](keys[namespace]) for namespace in keys}
     except MonitorTimeout:
         return {}
     return {(namespace, key): name for namespace, names in named.items() for key, name in names.items()}

@@ -13,6 +13,7 @@ A helper thread or a task that has a connection of its own, but was started insi
 context, would wait for whoever waits for it. The context knows which blocks it is inside of (``refuse_from_inside``).
 """
 
+import os
 import threading
 from collections.abc import Collection, Iterable
 from contextvars import ContextVar
@@ -25,7 +26,7 @@ from locks.errors import LockOrder, LockReentered
 from locks.keys import LockKey
 
 _of_connection: WeakKeyDictionary[BaseDatabaseWrapper, "Sections"] = WeakKeyDictionary()
-_register = threading.Lock()
+_register = threading.RLock()
 
 
 class Sections:
@@ -38,20 +39,21 @@ class Sections:
         """When the transaction began in which they were entered, in the server's words."""
 
     def enter(
-        self, connection: BaseDatabaseWrapper, keys: Iterable[LockKey], again: Collection[str], began_at: str
+        self, keys: Iterable[LockKey], again: Collection[str], began_at: str, connection: BaseDatabaseWrapper | None
     ) -> "_Section":
         """Note a section of keys that the database has just granted. LockReentered where one of them is open.
 
         ``again`` are the ids that the transaction, which began then, held before, be they taken by SQL of others. What
-        an earlier transaction entered is over. Returns what ``leave`` wants.
+        an earlier transaction entered is over. ``connection``: whose innermost savepoint ends the section, where nobody
+        leaves it; None for a block, which is open until it is left. Returns what ``leave`` wants.
         """
         if began_at != self.began_at:
             self._entered.clear()
             self.began_at = began_at
         for key in keys:
-            if str(key.id) in again and self._inside(connection, key):
+            if str(key.id) in again and self._inside(key):
                 raise LockReentered(f"{key} is already entered on this connection")
-        section = _Section(_innermost_savepoint(connection))
+        section = _Section(connection, _innermost_savepoint(connection) if connection else None)
         self._entered.update(dict.fromkeys((key.id for key in keys), section))
         return section
 
@@ -61,21 +63,26 @@ class Sections:
             if self._entered.get(key.id) is section:
                 del self._entered[key.id]
 
-    def inside(self, connection: BaseDatabaseWrapper, keys: Iterable[LockKey]) -> list[int]:
+    def inside(self, keys: Iterable[LockKey]) -> list[int]:
         """Return the ids of those keys whose sections are open, by the register's own account."""
-        return [key.id for key in keys if self._inside(connection, key)]
+        return [key.id for key in keys if self._inside(key)]
 
-    def _inside(self, connection: BaseDatabaseWrapper, key: LockKey) -> bool:
+    def _inside(self, key: LockKey) -> bool:
         section = self._entered.get(key.id)
-        return section is not None and (section.savepoint is None or section.savepoint in connection.savepoint_ids)
+        return section is not None and section.is_open
 
 
 @dataclass(slots=True, eq=False)
 class _Section:
     """A section of one or more keys that was entered on a connection."""
 
+    connection: BaseDatabaseWrapper | None
     savepoint: str | None
-    """The innermost one in which it was entered; None for the transaction itself."""
+    """The innermost one in which it was entered, and with which it ends; None for the transaction itself."""
+
+    @property
+    def is_open(self) -> bool:
+        return not (self.connection and self.savepoint) or self.savepoint in self.connection.savepoint_ids
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -143,3 +150,12 @@ def sections_of(connection: BaseDatabaseWrapper) -> Sections:
 def _innermost_savepoint(connection: BaseDatabaseWrapper) -> str | None:
     # A block without a savepoint of its own is noted as None.
     return next((savepoint for savepoint in reversed(connection.savepoint_ids) if savepoint), None)
+
+
+def _start_anew() -> None:
+    """In a forked child no other thread is in the register."""
+    global _register
+    _register = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_start_anew)

@@ -1,5 +1,6 @@
 """How often in a row a key was skipped: who only ever tries never gets a key for which others wait."""
 
+import os
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,8 +24,13 @@ class Streaks:
     """The skips in a row, by key."""
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
         self._lengths: dict[tuple[str, LockKey], int] = {}
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Forget everything; so does a forked child."""
+        self._mutex = threading.RLock()
+        self._lengths.clear()
 
     def length(self, ask: Ask) -> int:
         """Return the longest streak of the ask's keys."""
@@ -47,3 +53,4 @@ class Streaks:
 
 
 streaks = Streaks()
+os.register_at_fork(after_in_child=streaks.start_anew)

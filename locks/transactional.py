@@ -15,11 +15,13 @@ what was written inside is seen by others only then. So:
 Cost: one statement, one flush, with or without a timeout, for one key or many.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from asgiref.sync import sync_to_async
 from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -64,29 +66,56 @@ class HeldLock:
             return [held for (held,) in cursor.fetchall()]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A section that was entered on a connection."""
+
+    connection: BaseDatabaseWrapper
+    leave: Callable[[], None]
+
+
 class Entry:
     """A section that was entered and is to be left."""
 
-    def __init__(self, ask: Ask, connection: BaseDatabaseWrapper, leave: Callable[[], None]) -> None:
+    def __init__(self, ask: Ask, taken: Taken) -> None:
         self.held = HeldLock(ask.keys, ask.using)
-        self._leave = leave
-        self._block: Block = begin_block(ask.using, connection, ask.keys)
+        self._taken = taken
+        self._block: Block = begin_block(ask.using, taken.connection, ask.keys)
 
     def leave(self, *error: object) -> None:
         """End the section; the transaction keeps the lock."""
-        self._leave()
+        self._taken.leave()
         end_block(self._block)
 
 
 def enter(ask: Ask) -> Entry:
     """Enter the section of the keys until ``leave``. One statement."""
-    return Entry(ask, connections[ask.using], take(ask))
+    return Entry(ask, take(ask, is_block=True))
 
 
-def take(ask: Ask) -> Callable[[], None]:
-    """Enter the section of the keys until the innermost ``atomic`` block ends, or until what is returned is called.
+async def aenter(ask: Ask) -> Entry:
+    """Do the same from a task, in the thread in which its synchronous code runs.
 
-    One statement.
+    A wait there cannot be cancelled, and others who need that thread wait with it. What a cancelled wait was granted
+    goes with the transaction; its section is left at once.
+    """
+    taking = asyncio.ensure_future(sync_to_async(take)(ask, is_block=True))
+    try:
+        return Entry(ask, await asyncio.shield(taking))
+    except asyncio.CancelledError:
+        taking.add_done_callback(_leave)
+        raise
+
+
+def _leave(taking: "asyncio.Future[Taken]") -> None:
+    if not taking.cancelled() and not taking.exception():
+        taking.result().leave()
+
+
+def take(ask: Ask, *, is_block: bool = False) -> Taken:
+    """Enter the section of the keys: until it is left, or until the innermost ``atomic`` block ends where it is no
+
+    ``with`` block. One statement.
     """
     connection = connections[ask.using]
     require_transaction(connection, ask.keys[0])
@@ -97,10 +126,10 @@ def take(ask: Ask) -> Callable[[], None]:
         answer = _asked(connection, ask, patience_ms, sections)
         if answer.refusal:
             raise _refused(ask, answer)
-        section = sections.enter(connection, ask.keys, answer.again, answer.began_at)
+        section = sections.enter(ask.keys, answer.again, answer.began_at, None if is_block else connection)
     note_wait(ask.keys, answer.waited, ask.using)
     _note_the_end(connection, ask)
-    return partial(sections.leave, ask.keys, section)
+    return Taken(connection, partial(sections.leave, ask.keys, section))
 
 
 def require_transaction(connection: BaseDatabaseWrapper, name: object) -> None:
@@ -111,13 +140,15 @@ def require_transaction(connection: BaseDatabaseWrapper, name: object) -> None:
 
 def _asked(connection: BaseDatabaseWrapper, ask: Ask, patience_ms: int | None, sections: Sections) -> Answer:
     began = time.monotonic()
-    question = ask.question(patience_ms, sections.inside(connection, ask.keys), sections.began_at)
+    question = ask.question(patience_ms, sections.inside(ask.keys), sections.began_at)
     try:
         with connection.cursor() as cursor:
             cursor.execute(*question)
             (text,) = cursor.fetchone() or ("",)
     except Error as error:
-        raise translation(error, ask.keys[0], ask.using, began) from error
+        if ours := translation(error, ask.keys[0], ask.using, began):
+            raise ours from error
+        raise
     return Answer.read(text)
 
 

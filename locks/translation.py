@@ -85,12 +85,15 @@ def translated(key: LockKey, using: str, began: float) -> Iterator[None]:
     try:
         yield
     except Error as error:
-        raise translation(error, key, using, began) from error
+        if ours := translation(error, key, using, began):
+            raise ours from error
+        raise
 
 
-def translation(error: Error, key: LockKey, using: str, began: float) -> Exception:
-    """Return our error for the database's, of a statement about the lock that began then (monotonic seconds), or the
-    same error where it says nothing about locks.
+def translation(error: Error, key: LockKey, using: str, began: float) -> AdvisoryLockError | None:
+    """Return our error for the database's, of a statement about the lock that began then (monotonic seconds).
+
+    None where it says nothing about locks.
     """
     state = sqlstate(error)
     if state == BUSY:
@@ -99,7 +102,7 @@ def translation(error: Error, key: LockKey, using: str, began: float) -> Excepti
         return refusal(state, key)
     if connection_ended(error) or _closed(using):
         return loss(key, using)
-    return error
+    return None
 
 
 def busy(

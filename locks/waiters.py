@@ -1,12 +1,14 @@
 """How many of this process wait for one key: each has a connection, and all of them for one hot key is too many."""
 
+import os
 import threading
 from collections import Counter
 
 from locks.asks import Ask
 from locks.conf import conf
 
-_mutex = threading.Lock()
+# Entered again where the garbage collector comes in between, and ends a section that somebody dropped.
+_mutex = threading.RLock()
 # A database and a lock's id → who asks.
 _asking: Counter[tuple[str, int]] = Counter()
 
@@ -31,14 +33,25 @@ class Admission:
         with _mutex:
             if any(_asking[place] >= most for place in places):
                 return 0
-            for place in places:
-                _asking[place] += 1
-        self._places = places
+            # First noted, then counted: an error in between is no waiter for ever.
+            self._places = places
+            _asking.update(places)
         return self._ask.patience_ms
 
     def __exit__(self, *error: object) -> None:
         with _mutex:
-            for place in self._places:
+            places, self._places = self._places, []
+            for place in places:
                 _asking[place] -= 1
-                if not _asking[place]:
+                if _asking[place] <= 0:
                     del _asking[place]
+
+
+def _forget() -> None:
+    """Start anew in a forked child: those who wait are its parent's threads."""
+    global _mutex
+    _mutex = threading.RLock()
+    _asking.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -91,7 +91,7 @@ DECLARE
   ids bigint[] := '{}';
   item jsonb;
   the_id bigint;
-  waited_ms integer := 0;
+  waited_ms integer;
 BEGIN
   waited_ms := locks_take(lock_id, lock_namespace, patience_ms, label);
 
@@ -250,7 +250,7 @@ BEGIN
     FROM jsonb_to_recordset(plan->'moves') AS x(command integer, before text, after text, trigger text, reason text);
   END IF;
   RETURN jsonb_build_object(
-    'written', true, 'host', the_host, 'situation', agents_situation(the_agent), 'waited_ms', waited_ms);
+    'written', true, 'host', the_host, 'situation', agents_situation(the_agent), 'waited_ms', COALESCE(waited_ms, 0));
 END $$;
 """
 

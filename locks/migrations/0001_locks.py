@@ -5,7 +5,8 @@ What other code may call
         Take the lock until the transaction (or the savepoint that it was taken in) ends, then go on; statements after
         it in the same function see what was committed while it waited. Taking what is held already returns at once.
         ``patience_ms``: 0 never waits, NULL leaves the session's own ``lock_timeout`` in charge. ``shared`` (false
-        where it is left out) lets others in who ask shared. Returns the milliseconds that it waited. Raises 55P03
+        where it is left out) lets others in who ask shared. Returns the milliseconds that it waited, NULL where the transaction
+        held it already. Raises 55P03
         (busy for longer than the patience; the detail names the holders as JSON), 40P01 (deadlock), 25000 (isolation
         above READ COMMITTED), LK005 (on a standby), LK001 (a higher namespace waited for under a lower one), LK002
         (held shared, asked for alone).
@@ -50,6 +51,38 @@ BEGIN
 END
 $body$;
 
+-- The guard of a lock: two integers (the second -1, or -2 where the lock is shared) that a holder in session scope locks,
+-- shared, with the transaction in which it verified its lock (``locks_verify``). Whoever is granted the lock next, in
+-- either scope, waits for that transaction; who shares the lock not for those who shared it.
+CREATE FUNCTION locks_guard(lock_id bigint, namespace integer) RETURNS integer
+LANGUAGE sql IMMUTABLE AS $body$
+    SELECT (-2147483648 | (namespace << 24)) | (lock_id & 16777215)::integer
+$body$;
+
+-- Had and given back at once: to look is all that is wanted.
+CREATE FUNCTION locks_is_clear(lock_id bigint, namespace integer, shared boolean) RETURNS boolean
+LANGUAGE sql VOLATILE AS $body$
+    SELECT pg_catalog.pg_try_advisory_lock(locks_guard(lock_id, namespace), -1)
+        AND pg_catalog.pg_advisory_unlock(locks_guard(lock_id, namespace), -1)
+        AND (shared OR pg_catalog.pg_try_advisory_lock(locks_guard(lock_id, namespace), -2)
+                   AND pg_catalog.pg_advisory_unlock(locks_guard(lock_id, namespace), -2))
+$body$;
+
+CREATE FUNCTION locks_await_clear(lock_id bigint, namespace integer, patience_ms integer, shared boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $body$
+BEGIN
+    IF NOT locks_is_clear(lock_id, namespace, shared) THEN
+        IF patience_ms IS NOT NULL THEN
+            PERFORM pg_catalog.set_config('lock_timeout', greatest(1, patience_ms)::text, true);
+        END IF;
+        PERFORM pg_catalog.pg_advisory_xact_lock(locks_guard(lock_id, namespace), -1);
+        IF NOT shared THEN
+            PERFORM pg_catalog.pg_advisory_xact_lock(locks_guard(lock_id, namespace), -2);
+        END IF;
+    END IF;
+END
+$body$;
+
 CREATE FUNCTION locks_holders(lock_id bigint) RETURNS jsonb
 LANGUAGE sql VOLATILE AS $body$
     WITH forgotten AS MATERIALIZED (
@@ -81,12 +114,21 @@ $body$;
 """
 
 TAKING = """
-CREATE FUNCTION locks_wait(lock_id bigint, patience_ms integer, shared boolean) RETURNS integer
+CREATE FUNCTION locks_left(patience_ms integer, began timestamptz) RETURNS integer
+LANGUAGE sql VOLATILE AS $body$
+    SELECT greatest(0, patience_ms - (date_part('epoch', clock_timestamp() - began) * 1000)::integer)
+    WHERE patience_ms IS NOT NULL
+$body$;
+
+CREATE FUNCTION locks_wait(lock_id bigint, namespace integer, patience_ms integer, shared boolean) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
     began timestamptz := pg_catalog.clock_timestamp();
     usual_timeout text := pg_catalog.current_setting('lock_timeout');
 BEGIN
+    IF patience_ms <= 0 THEN
+        RAISE EXCEPTION 'advisory lock % is held elsewhere', lock_id USING ERRCODE = 'lock_not_available';
+    END IF;
     IF patience_ms IS NOT NULL THEN
         PERFORM pg_catalog.set_config('lock_timeout', patience_ms::text, true);
     END IF;
@@ -95,10 +137,14 @@ BEGIN
     ELSE
         PERFORM pg_catalog.pg_advisory_xact_lock(lock_id);
     END IF;
+    PERFORM locks_await_clear(lock_id, namespace, locks_left(patience_ms, began), shared);
     PERFORM pg_catalog.set_config('lock_timeout', usual_timeout, true);
     RETURN pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - began) * 1000;
 EXCEPTION
     WHEN lock_not_available THEN
+        IF patience_ms <= 0 THEN
+            RAISE;
+        END IF;
         RAISE EXCEPTION 'advisory lock % was not granted in time', lock_id
             USING ERRCODE = 'lock_not_available', DETAIL = locks_holders(lock_id)::text;
 END
@@ -109,18 +155,12 @@ LANGUAGE sql STABLE AS $body$
     SELECT coalesce(pg_catalog.current_setting('locks.held', true), '') ~ (' s?' || lock_id || ' ')
 $body$;
 
-CREATE FUNCTION locks_take(
-    lock_id bigint, namespace integer, patience_ms integer, label text, shared boolean DEFAULT false
-) RETURNS integer
+-- What is true of the transaction as a whole, and of the lock where it holds some already. False: it holds this one.
+CREATE FUNCTION locks_may_take(lock_id bigint, namespace integer, patience_ms integer, shared boolean) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
     held text := coalesce(pg_catalog.current_setting('locks.held', true), '');
     lowest integer := nullif(pg_catalog.current_setting('locks.lowest', true), '');
-    this text := ' ' || lock_id || ' ';
-    this_shared text := ' s' || lock_id || ' ';
-    setting text;
-    granted boolean;
-    waited_ms integer := 0;
 BEGIN
     -- A snapshot that is older than the lock would show the rows as they were before the last holder changed them.
     IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
@@ -128,16 +168,15 @@ BEGIN
             USING ERRCODE = 'invalid_transaction_state';
     END IF;
     IF pg_catalog.pg_is_in_recovery() THEN
-        RAISE EXCEPTION 'an advisory lock of a standby excludes nobody on the primary'
-            USING ERRCODE = 'LK005';
+        RAISE EXCEPTION 'an advisory lock of a standby excludes nobody on the primary' USING ERRCODE = 'LK005';
     END IF;
-    IF label IS NOT NULL THEN
-        setting := pg_catalog.set_config('application_name', label, true);
+    IF pg_catalog.strpos(held, ' ' || lock_id || ' ') > 0 THEN
+        RETURN false;
     END IF;
-    IF pg_catalog.strpos(held, this) > 0 OR (shared AND pg_catalog.strpos(held, this_shared) > 0) THEN
-        RETURN 0;
-    END IF;
-    IF pg_catalog.strpos(held, this_shared) > 0 THEN
+    IF pg_catalog.strpos(held, ' s' || lock_id || ' ') > 0 THEN
+        IF shared THEN
+            RETURN false;
+        END IF;
         RAISE EXCEPTION 'advisory lock % is held shared by this transaction', lock_id USING ERRCODE = 'LK002';
     END IF;
     -- Who does not wait closes no circle.
@@ -145,36 +184,59 @@ BEGIN
         RAISE EXCEPTION 'advisory lock % is of namespace %, and one of namespace % is held already',
             lock_id, namespace, lowest USING ERRCODE = 'LK001';
     END IF;
-    -- A holder that is frozen between two statements is ended by the server, where nobody has set a limit.
-    IF held = '' AND pg_catalog.current_setting('idle_in_transaction_session_timeout') = '0' THEN
-        setting := pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', true);
+    RETURN true;
+END
+$body$;
+
+-- As few expressions as can be: PL/pgSQL prepares each of them anew in every transaction, for about a microsecond.
+CREATE FUNCTION locks_take(
+    lock_id bigint, namespace integer, patience_ms integer, label text, shared boolean DEFAULT false
+) RETURNS integer
+LANGUAGE plpgsql VOLATILE AS $body$
+DECLARE
+    held text := pg_catalog.current_setting('locks.held', true);
+    setting text;
+    waited_ms integer;
+BEGIN
+    IF label IS NOT NULL THEN
+        setting := pg_catalog.set_config('application_name', label, true);
     END IF;
-    granted := locks_mark(lock_id, namespace);
-    -- Trying fails while anybody is queued for it, so nobody is overtaken.
-    IF shared THEN
-        granted := pg_catalog.pg_try_advisory_xact_lock_shared(lock_id);
-    ELSE
-        granted := pg_catalog.pg_try_advisory_xact_lock(lock_id);
+    -- The first lock of an ordinary transaction needs no more checks than this.
+    IF (held <> '' OR pg_catalog.current_setting('transaction_isolation') <> 'read committed'
+        OR pg_catalog.pg_is_in_recovery()) AND NOT locks_may_take(lock_id, namespace, patience_ms, shared) THEN
+        RETURN NULL;
     END IF;
-    IF NOT granted AND patience_ms <= 0 THEN
-        RAISE EXCEPTION 'advisory lock % is held elsewhere', lock_id USING ERRCODE = 'lock_not_available';
-    ELSIF NOT granted THEN
-        waited_ms := locks_wait(lock_id, patience_ms, shared);
-        granted := locks_mark(lock_id, namespace);
+    -- Trying fails while anybody is queued for it, so nobody is overtaken. AND and CASE are evaluated in their order.
+    IF NOT (locks_mark(lock_id, namespace) IS NOT NULL
+            AND CASE WHEN shared THEN pg_catalog.pg_try_advisory_xact_lock_shared(lock_id)
+                     ELSE pg_catalog.pg_try_advisory_xact_lock(lock_id) END
+            AND locks_is_clear(lock_id, namespace, shared)) THEN
+        waited_ms := locks_wait(lock_id, namespace, patience_ms, shared);
+        PERFORM locks_mark(lock_id, namespace);
     END IF;
-    setting := pg_catalog.set_config('locks.held', held || CASE WHEN shared THEN this_shared ELSE this END, true);
-    setting := pg_catalog.set_config('locks.lowest', least(lowest, namespace)::text, true);
-    RETURN waited_ms;
+    setting := pg_catalog.set_config('locks.lowest', least(
+                   nullif(pg_catalog.current_setting('locks.lowest', true), '')::integer, namespace)::text, true)
+               || pg_catalog.set_config('locks.held', coalesce(held, '') || CASE WHEN shared THEN ' s' ELSE ' ' END
+                                        || lock_id || ' ', true)
+               -- A holder that is frozen between two statements is ended by the server, where nobody has set a limit.
+               || CASE WHEN pg_catalog.current_setting('idle_in_transaction_session_timeout') = '0'
+                       THEN pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', true) END;
+    RETURN coalesce(waited_ms, 0);
 END
 $body$;
 """
 
 NOTHING = """
 DROP FUNCTION locks_take(bigint, integer, integer, text, boolean);
+DROP FUNCTION locks_may_take(bigint, integer, integer, boolean);
 DROP FUNCTION locks_holds(bigint);
-DROP FUNCTION locks_wait(bigint, integer, boolean);
+DROP FUNCTION locks_wait(bigint, integer, integer, boolean);
+DROP FUNCTION locks_left(integer, timestamptz);
 DROP FUNCTION locks_room();
 DROP FUNCTION locks_holders(bigint);
+DROP FUNCTION locks_await_clear(bigint, integer, integer, boolean);
+DROP FUNCTION locks_is_clear(bigint, integer, boolean);
+DROP FUNCTION locks_guard(bigint, integer);
 DROP FUNCTION locks_mark(bigint, integer);
 DROP FUNCTION locks_ticks();
 """

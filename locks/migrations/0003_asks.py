@@ -53,12 +53,6 @@ BEGIN
 END
 $body$;
 
-CREATE FUNCTION locks_left(patience_ms integer, began timestamptz) RETURNS integer
-LANGUAGE sql VOLATILE AS $body$
-    SELECT greatest(0, patience_ms - (date_part('epoch', clock_timestamp() - began) * 1000)::integer)
-    WHERE patience_ms IS NOT NULL
-$body$;
-
 CREATE FUNCTION locks_refused(
     refusal text, refused integer, detail text, lock_id bigint, telling boolean, began timestamptz
 ) RETURNS text
@@ -80,9 +74,7 @@ CREATE FUNCTION locks_ask(
 ) RETURNS text
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
-    began timestamptz := pg_catalog.clock_timestamp();
-    held text := coalesce(pg_catalog.current_setting('locks.held', true), '');
-    before text := '';
+    began timestamptz;
     waited_ms integer;
     state text;
     detail text;
@@ -90,14 +82,13 @@ BEGIN
     IF fullest IS NOT NULL THEN
         PERFORM locks_refuse_when_full(fullest, 1);
     END IF;
-    IF held <> '' AND locks_holds(lock_id) THEN
-        before := lock_id;
-    END IF;
+    began := pg_catalog.clock_timestamp();
     waited_ms := locks_take(lock_id, namespace, patience_ms, label, shared);
     IF name IS NOT NULL THEN
         PERFORM locks_name_key(lock_id, namespace, name, NOT shared);
     END IF;
-    RETURN waited_ms || ' ' || pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) || ' ' || before;
+    RETURN coalesce(waited_ms || ' ' || pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) || ' ',
+                    '0 ' || pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) || ' ' || lock_id);
 EXCEPTION
     -- What was taken goes with this block's own subtransaction.
     WHEN lock_not_available OR deadlock_detected OR invalid_transaction_state OR out_of_memory OR SQLSTATE 'LK001'
@@ -120,7 +111,8 @@ BEGIN
     SELECT bool_and(
         pg_catalog.pg_try_advisory_xact_lock_shared((space << 24) | (id & 16777215)::integer, ticks)
         AND CASE WHEN shared THEN pg_catalog.pg_try_advisory_xact_lock_shared(id)
-                 ELSE pg_catalog.pg_try_advisory_xact_lock(id) END)
+                 ELSE pg_catalog.pg_try_advisory_xact_lock(id) END
+        AND locks_is_clear(id, space, shared))
     INTO all_granted FROM unnest(ids, namespaces) AS asked(id, space);
     IF NOT all_granted THEN
         RAISE EXCEPTION 'not free' USING ERRCODE = 'LK000';
@@ -160,7 +152,7 @@ BEGIN
     IF held <> '' THEN
         SELECT coalesce(string_agg(id::text, ' '), '') INTO before FROM unnest(ids) AS asked(id) WHERE locks_holds(id);
     END IF;
-    waited_ms := locks_take(ids[1], namespaces[1], patience_ms, label, shared);
+    waited_ms := coalesce(locks_take(ids[1], namespaces[1], patience_ms, label, shared), 0);
     all_free := before = '' AND locks_take_free(ids[2:], namespaces[2:], shared);
     IF all_free THEN
         PERFORM set_config('locks.held', current_setting('locks.held') || sign
@@ -172,8 +164,8 @@ BEGIN
         position := place;
         EXIT WHEN all_free AND names IS NULL;
         IF NOT all_free THEN
-            waited_ms := waited_ms
-                + locks_take(ids[place], namespaces[place], locks_left(patience_ms, began), label, shared);
+            waited_ms := waited_ms + coalesce(
+                locks_take(ids[place], namespaces[place], locks_left(patience_ms, began), label, shared), 0);
         END IF;
         IF names[place] IS NOT NULL THEN
             PERFORM locks_name_key(ids[place], namespaces[place], names[place], NOT shared);
@@ -195,7 +187,6 @@ DROP FUNCTION locks_ask_many(
 DROP FUNCTION locks_take_free(bigint[], integer[], boolean);
 DROP FUNCTION locks_ask(bigint, integer, text, integer, text, boolean, double precision, boolean);
 DROP FUNCTION locks_refused(text, integer, text, bigint, boolean, timestamptz);
-DROP FUNCTION locks_left(integer, timestamptz);
 DROP FUNCTION locks_refuse_when_full(double precision, integer);
 DROP FUNCTION locks_name_key(bigint, integer, text, boolean);
 DROP TABLE locks_name;

@@ -6,9 +6,9 @@ What Python calls, on the lock's own connection
         Give everything back; whether all of it was still held.
 
 and on the connection that does the work
-    locks_verify(ids bigint[], token bigint, shared boolean, holder integer) RETURNS boolean
+    locks_verify(ids, namespaces, token, shared, holder) RETURNS boolean
         Whether the holder of this token, by its session's pid, may still commit. The answer holds until the transaction
-        ends: the next holder in session scope is not told before then that it has the lock.
+        ends (or the savepoint that it was asked in is rolled back): nobody is let in before, in either scope.
 
 How it works
     * The token is an epoch and the next number of a sequence, as one number. The epoch rises whenever the server's
@@ -16,8 +16,8 @@ How it works
       after the grant.
     * ``locks_fence`` has the token of the newest holder. It is committed before the holder is told, so it survives a
       crash of the server. Who shares a lock outranks nobody and leaves the token as it is.
-    * Who verifies keeps the row (alone ``FOR NO KEY UPDATE``, shared ``FOR KEY SHARE``) from who asks (alone ``FOR
-      UPDATE``, shared ``FOR SHARE``). So nobody is let in before, and those who share are in nobody's way who shares.
+    * Who verifies locks the guard, shared, and then looks; who was granted the lock looks at the guard before anything
+      else, and waits for it (``locks_is_clear``). Whichever of the two comes first, the other one sees it.
     * A wait may be ended (timeout, cancel) in the moment of the grant, and a session's lock survives the error. So
       after the error the server is asked: what was granted counts as granted. Everything else gives all back.
 """
@@ -47,7 +47,9 @@ BEGIN
     SELECT epoch INTO this FROM locks_epoch WHERE timeline = now_on;
     IF this IS NULL THEN
         -- One does it; those who wait for it meanwhile find it done.
-        UPDATE locks_epoch SET epoch = greatest(epoch + 1, now_on), timeline = now_on WHERE timeline <> now_on;
+        -- Upwards by as much as the timeline: a standby that never heard of an epoch must come out above it.
+        UPDATE locks_epoch SET epoch = epoch + greatest(1, now_on - timeline), timeline = now_on
+        WHERE timeline <> now_on;
         SELECT epoch INTO this FROM locks_epoch;
     END IF;
     RETURN this << 40 | nextval('locks_fence_token');
@@ -72,7 +74,8 @@ LANGUAGE sql VOLATILE AS $body$
     )
 $body$;
 
-CREATE FUNCTION locks_wait_session(lock_id bigint, patience_ms integer, shared boolean) RETURNS integer
+CREATE FUNCTION locks_wait_session(lock_id bigint, namespace integer, patience_ms integer, shared boolean)
+RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
     began timestamptz := clock_timestamp();
@@ -84,10 +87,11 @@ BEGIN
     ELSE
         PERFORM pg_advisory_lock(lock_id);
     END IF;
+    PERFORM locks_await_clear(lock_id, namespace, locks_left(patience_ms, began), shared);
     RETURN date_part('epoch', clock_timestamp() - began) * 1000;
 EXCEPTION
     WHEN lock_not_available THEN
-        IF NOT locks_granted(lock_id, pg_backend_pid()) THEN
+        IF NOT (locks_granted(lock_id, pg_backend_pid()) AND locks_is_clear(lock_id, namespace, shared)) THEN
             RAISE EXCEPTION 'advisory lock % was not granted in time', lock_id
                 USING ERRCODE = 'lock_not_available', DETAIL = locks_holders(lock_id)::text;
         END IF;
@@ -107,29 +111,27 @@ BEGIN
     ELSE
         granted := pg_try_advisory_lock(lock_id);
     END IF;
+    granted := granted AND locks_is_clear(lock_id, namespace, shared);
     IF NOT granted AND patience_ms <= 0 THEN
         RAISE EXCEPTION 'advisory lock % is held elsewhere', lock_id USING ERRCODE = 'lock_not_available';
     ELSIF NOT granted THEN
-        waited_ms := locks_wait_session(lock_id, patience_ms, shared);
+        waited_ms := locks_wait_session(lock_id, namespace, patience_ms, shared);
         granted := locks_mark_session(lock_id, namespace);
     END IF;
     RETURN waited_ms;
 END
 $body$;
 
--- Waits for those who were told that they may commit (``locks_verify``), no longer than the patience that is left; a
--- moment where there is none, because others who ask are in the way for that long.
-CREATE FUNCTION locks_outrank(the_id bigint, the_token bigint, patience_ms integer, shared boolean) RETURNS void
+-- Who shares only sees that there is a row; once a day, that it is used.
+CREATE FUNCTION locks_outrank(the_id bigint, the_token bigint, shared boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $body$
 BEGIN
-    PERFORM set_config('lock_timeout', coalesce(greatest(patience_ms, 20), 0)::text, true);
-    INSERT INTO locks_fence VALUES (the_id, CASE WHEN shared THEN 0 ELSE the_token END, now()) ON CONFLICT DO NOTHING;
     IF shared THEN
-        UPDATE locks_fence SET taken_at = now() WHERE lock_id = the_id AND taken_at < now() - interval '1 day';
-        PERFORM FROM locks_fence WHERE lock_id = the_id FOR SHARE;
+        INSERT INTO locks_fence AS known VALUES (the_id, 0, now()) ON CONFLICT (lock_id) DO UPDATE
+        SET taken_at = excluded.taken_at WHERE known.taken_at < excluded.taken_at - interval '1 day';
     ELSE
-        PERFORM FROM locks_fence WHERE lock_id = the_id FOR UPDATE;
-        UPDATE locks_fence SET token = the_token, taken_at = now() WHERE lock_id = the_id;
+        INSERT INTO locks_fence VALUES (the_id, the_token, now()) ON CONFLICT (lock_id) DO UPDATE
+        SET token = excluded.token, taken_at = excluded.taken_at;
     END IF;
 END
 $body$;
@@ -157,7 +159,7 @@ BEGIN
     fence := locks_next_token();
     FOR position IN 1 .. cardinality(ids) LOOP
         refused := position;
-        PERFORM locks_outrank(ids[position], fence, locks_left(patience_ms, began), shared);
+        PERFORM locks_outrank(ids[position], fence, shared);
     END LOOP;
     refused := NULL;
 EXCEPTION
@@ -191,39 +193,23 @@ BEGIN
 END
 $body$;
 
--- The newest token of a lock, kept from being outranked until the transaction ends. Where nothing can be written there
--- is nothing to keep.
-CREATE FUNCTION locks_newest(the_id bigint, shared boolean) RETURNS bigint
+CREATE FUNCTION locks_verify(
+    ids bigint[], namespaces integer[], asked_token bigint, shared boolean, holder integer
+) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
     newest bigint;
 BEGIN
-    IF current_setting('transaction_read_only')::boolean THEN
-        SELECT token INTO newest FROM locks_fence WHERE lock_id = the_id;
-    ELSIF shared THEN
-        SELECT token INTO newest FROM locks_fence WHERE lock_id = the_id FOR KEY SHARE;
-    ELSE
-        SELECT token INTO newest FROM locks_fence WHERE lock_id = the_id FOR NO KEY UPDATE;
-    END IF;
-    RETURN newest;
-END
-$body$;
-
-CREATE FUNCTION locks_verify(ids bigint[], token bigint, shared boolean, holder integer) RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $body$
-DECLARE
-    newest bigint;
-BEGIN
-    IF NOT EXISTS (SELECT FROM locks_epoch WHERE timeline = locks_timeline() AND epoch = token >> 40) THEN
+    IF NOT EXISTS (SELECT FROM locks_epoch WHERE timeline = locks_timeline() AND epoch = asked_token >> 40) THEN
         RETURN false;
     END IF;
     FOR position IN 1 .. cardinality(ids) LOOP
-        newest := locks_newest(ids[position], shared);
-        IF newest IS NULL OR newest > token OR (newest < token AND NOT shared) THEN
-            RETURN false;
-        END IF;
-        -- Nobody was let in since, but the lock may have gone with its session.
-        IF NOT locks_granted(ids[position], holder) THEN
+        -- First the guard, then the look: whoever is granted the lock after the look finds the guard.
+        PERFORM pg_advisory_xact_lock_shared(
+            locks_guard(ids[position], namespaces[position]), CASE WHEN shared THEN -2 ELSE -1 END);
+        SELECT token INTO newest FROM locks_fence WHERE lock_id = ids[position];
+        IF newest IS NULL OR newest > asked_token OR (newest < asked_token AND NOT shared)
+            OR NOT locks_granted(ids[position], holder) THEN
             RETURN false;
         END IF;
     END LOOP;
@@ -233,13 +219,12 @@ $body$;
 """
 
 NOTHING = """
-DROP FUNCTION locks_verify(bigint[], bigint, boolean, integer);
-DROP FUNCTION locks_newest(bigint, boolean);
+DROP FUNCTION locks_verify(bigint[], integer[], bigint, boolean, integer);
 DROP FUNCTION locks_release(bigint[], boolean);
 DROP FUNCTION locks_ask_session(bigint[], integer[], text[], integer, text, boolean, double precision, boolean);
-DROP FUNCTION locks_outrank(bigint, bigint, integer, boolean);
+DROP FUNCTION locks_outrank(bigint, bigint, boolean);
 DROP FUNCTION locks_take_session(bigint, integer, integer, boolean);
-DROP FUNCTION locks_wait_session(bigint, integer, boolean);
+DROP FUNCTION locks_wait_session(bigint, integer, integer, boolean);
 DROP FUNCTION locks_granted(bigint, integer);
 DROP FUNCTION locks_mark_session(bigint, integer);
 DROP FUNCTION locks_next_token();

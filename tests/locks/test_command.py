@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, connections, transaction
 from locks import LockNamespace, advisory_lock, labelled
 from locks.errors import MonitorTimeout
 from locks.models import Termination
-from locks.monitor import snapshot
+from locks.monitor import name_keys, snapshot
 from tests.locks.actors import PATIENCE, ask, until_waiting
 from tests.locks.audit import forget_terminations
 from tests.servers import django_database
@@ -139,9 +139,8 @@ def test_a_server_that_is_away_is_one_line_and_exit_1():
 
 @pytest.mark.parametrize("way", WAYS[:-1], ids=" ".join)
 def test_a_database_that_was_not_migrated_is_told_what_to_do(way):
-    with django_database(_url("postgres")) as alias:
-        with pytest.raises(CommandError) as said:
-            _output(*way, "--database", alias)
+    with django_database(_url("postgres")) as alias, pytest.raises(CommandError) as said:
+        _output(*way, "--database", alias)
     assert str(said.value).endswith(f"Migrate it first: manage.py migrate --database {alias}.")
     assert "\n" not in str(said.value)
 
@@ -153,6 +152,16 @@ def test_another_database_can_be_looked_at():
         assert "not ours" in _output("--database", alias)
         with pytest.raises(CommandError, match="the session that asks"):
             _output("--terminate", str(own_pid), "--database", alias)
+
+
+def test_keys_of_another_database_have_names_of_their_own(monkeypatch):
+    monkeypatch.setattr("locks.monitor._resolvers", {})
+    name_keys(AGENT, lambda keys: dict.fromkeys(keys, "this one"))
+    with django_database(_url(connection.settings_dict["NAME"])) as alias:
+        with transaction.atomic(), advisory_lock(AGENT, 42):
+            assert ("this one" in _output(), "this one" in _output("--database", alias)) == (True, False)
+            name_keys(AGENT, lambda keys: dict.fromkeys(keys, "that one"), using=alias)
+            assert ("that one" in _output(), "that one" in _output("--database", alias)) == (False, True)
 
 
 def test_a_database_that_is_none_is_refused():

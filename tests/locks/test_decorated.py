@@ -1,4 +1,4 @@
-"""The lock as a decorator, and in async code."""
+"""The lock as a decorator."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from locks import LockNamespace, LockReentered, NotInTransaction, advisory_lock, advisory_locks
+from locks import LockNamespace, LockReentered, LockTimeout, NotInTransaction, advisory_lock, advisory_locks
 from tests.locks.actors import PATIENCE
 from tests.locks.actors import advisory_locks as counted
 
@@ -77,6 +77,39 @@ def test_threads_that_share_a_decorated_function_are_in_it_one_at_a_time():
     assert most == [1]
 
 
+@pytest.mark.parametrize("scope", ["transaction", "session"])
+def test_a_thread_that_gives_up_leaves_the_lock_of_the_one_that_is_inside(scope):
+    """What both share must not be the lock: the failed try of one would give back what the other holds."""
+    ran, is_inside, may_go = [], threading.Event(), threading.Event()
+
+    @advisory_lock(AGENT, 42, scope=scope, timeout=0.02)
+    def body(name):
+        ran.append(name)
+        is_inside.set()
+        assert may_go.wait(PATIENCE)
+        return counted()
+
+    def work(name):
+        try:
+            return (transaction.atomic()(body) if scope == "transaction" else body)(name)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(work, "a")
+        try:
+            assert is_inside.wait(PATIENCE)
+            for _ in range(2):
+                with pytest.raises(LockTimeout):
+                    threads.submit(work, "b").result(PATIENCE)
+                assert counted() == 2
+        finally:
+            may_go.set()
+        assert first.result(PATIENCE) == 2
+        assert threads.submit(work, "b").result(PATIENCE) == 2
+    assert ran == ["a", "b"]
+
+
 def test_what_goes_on_after_the_call_is_refused_where_it_is_decorated():
     locked = advisory_lock(AGENT, 42, scope="session")
 
@@ -119,78 +152,6 @@ def test_one_object_serves_one_block_at_a_time():
         pytest.fail("entered")
     with shared:
         assert counted() == 2
-
-
-class TestTasks:
-    """In async code, with the same names and meanings."""
-
-    def test_two_tasks_are_in_it_one_at_a_time(self):
-        order = []
-
-        async def work(name):
-            async with advisory_lock(AGENT, 42, scope="session", timeout=PATIENCE):
-                order.append(f"{name} in")
-                await asyncio.sleep(0.01)
-                order.append(f"{name} out")
-
-        async def both():
-            await asyncio.gather(work("a"), work("b"))
-
-        asyncio.run(_closing(both()))
-        assert order in (["a in", "a out", "b in", "b out"], ["b in", "b out", "a in", "a out"])
-
-    def test_a_wait_that_is_cancelled_leaves_nothing_behind(self):
-        async def cancelled():
-            async with advisory_lock(AGENT, 42, scope="session"):
-                before = await sync_to_async(counted)()
-                waiting = asyncio.create_task(_enter_apart())
-                while await sync_to_async(counted)() < before + 2:
-                    await asyncio.sleep(0.005)
-                waiting.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await waiting
-                while await sync_to_async(counted)() > before:
-                    await asyncio.sleep(0.005)
-            async with advisory_lock(AGENT, 42, scope="session", timeout=1):
-                return True
-
-        assert asyncio.run(_closing(asyncio.wait_for(cancelled(), PATIENCE)))
-
-    def test_a_task_in_a_transaction_of_its_thread_has_the_lock_there(self):
-        async def work():
-            atomic = transaction.atomic()
-            await sync_to_async(atomic.__enter__)()
-            async with advisory_lock(AGENT, 42) as held:
-                await sync_to_async(held.verify)()
-                with pytest.raises(LockReentered):
-                    async with advisory_lock(AGENT, 42):
-                        pytest.fail("entered")
-            await sync_to_async(atomic.__exit__)(None, None, None)
-            return await sync_to_async(counted)()
-
-        assert asyncio.run(_closing(work())) == 0
-
-    def test_its_work_verifies_the_fence(self):
-        async def work():
-            async with advisory_lock(AGENT, 42, scope="session") as lock:
-                atomic = transaction.atomic()
-                await sync_to_async(atomic.__enter__)()
-                await lock.averify()
-                await sync_to_async(atomic.__exit__)(None, None, None)
-                return lock.fence
-
-        assert asyncio.run(_closing(work())) < asyncio.run(_closing(work()))
-
-
-async def _enter_apart():
-    """Enter in a context that knows nothing of the section around it."""
-    import contextvars
-
-    async def enter():
-        async with advisory_lock(AGENT, 42, scope="session"):
-            pytest.fail("entered")
-
-    await asyncio.create_task(enter(), context=contextvars.Context())
 
 
 async def _closing(work):

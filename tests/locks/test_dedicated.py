@@ -1,15 +1,20 @@
 """The connections that locks of session scope live on."""
 
-import pytest
-from django.db import connection
+import gc
+import resource
+from pathlib import Path
 
-from locks import LockLost, LockNamespace, LockTimeout, advisory_lock_or_skip
+import pytest
+from django.db import connection, transaction
+
+from locks import LockLost, LockNamespace, LockTimeout, advisory_lock, advisory_lock_or_skip
 from locks.dedicated import connections_for
 from tests.locks.actors import advisory_locks as counted
 from tests.locks.actors import ask, until
 from tests.locks.test_fenced import end_session, fenced, verified
 
 AGENT = LockNamespace.AGENT
+PAIRS = 10_000
 WAITER = "SELECT coalesce((SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'advisory'), 0)"
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,15 +43,13 @@ class TestConnections:
         with fenced(3):
             assert len(connections_for("default")) == 2
 
-    def test_ten_thousand_pairs_leave_no_connection_and_no_lock_behind(self):
-        with fenced():
-            pass
-        before = len(connections_for("default"))
-        for _ in range(500):
-            with fenced():
-                pass
-        assert len(connections_for("default")) == before
+    def test_ten_thousand_pairs_leave_no_connection_no_lock_and_no_memory_behind(self):
+        _enter_and_leave(500)
+        before, megabytes = len(connections_for("default")), _resident()
+        _enter_and_leave(PAIRS // 2)
+        assert len(connections_for("default")) == before == 1
         assert counted() == 0
+        assert _resident() - megabytes < 2, "MB: more than 200 bytes for each pair"
 
     def test_a_session_may_take_as_long_as_it_likes_whatever_its_role_is_limited_to(self):
         ask("SELECT 1")
@@ -71,3 +74,18 @@ class TestConnections:
         ask("SELECT pg_terminate_backend(%s, 5000)", [pid])
         with pytest.raises(LockLost):
             waiting.result(10)
+
+
+def _enter_and_leave(times):
+    """As many pairs in each of the scopes."""
+    for _ in range(times):
+        with fenced():
+            pass
+        with transaction.atomic(), advisory_lock(AGENT, 43):
+            pass
+
+
+def _resident():
+    """Return how many megabytes of memory this process has, without what nobody refers to."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6

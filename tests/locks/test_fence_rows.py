@@ -26,27 +26,68 @@ def do(sql, *params):
 
 
 def test_who_shares_outranks_nobody_also_where_a_key_is_new(actor):
-    """The older one is held up at its first key, between its token and the row of the second."""
+    """The older one is held up between its token and the key's row."""
     older, younger = actor(), actor()
-    with fenced(1):
-        pass
     with transaction.atomic():
-        do("SELECT FROM locks_fence FOR UPDATE")
-        waiting = older.start_entering(advisory_locks([(AGENT, 1), (AGENT, 2)], scope="session", shared=True))
+        do("LOCK TABLE locks_fence IN SHARE MODE")
+        waiting = older.start_entering(fenced(2, shared=True))
         until(lambda: ask("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
-        new = younger.enter(fenced(2, shared=True))
-    old = waiting.result(PATIENCE)
-    assert old.fence < new.fence
+        later = younger.start_entering(fenced(2, shared=True))
+        until(lambda: ask("SELECT count(*) FROM pg_locks WHERE NOT granted") > 1)
+    old, new = waiting.result(PATIENCE), later.result(PATIENCE)
+    assert old.fence != new.fence
     older.do(verified, old)
     younger.do(verified, new)
 
 
-def test_who_asks_to_share_is_not_kept_by_others_who_ask_to_share(actor):
-    with fenced():
-        pass
-    with transaction.atomic():
-        do("SELECT FROM locks_fence FOR SHARE")
+def test_who_shares_and_verifies_is_in_the_way_of_nobody_who_shares(actor):
+    other = actor()
+    with fenced(shared=True) as mine, transaction.atomic():
+        mine.verify()
+        theirs = other.enter(fenced(shared=True))
+        other.do(verified, theirs)
         assert actor().enter(advisory_lock_or_skip(AGENT, 42, scope="session", shared=True)) is True
+
+
+def test_two_transactions_of_one_holder_verify_side_by_side(actor):
+    other = actor()
+    with fenced() as lock, transaction.atomic():
+        lock.verify()
+        other.do(verified, lock)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_nobody_in_transaction_scope_is_let_in_before_the_verified_transaction_is_over(actor, shared):
+    other, later = actor(), actor()
+    for one in (other, later):
+        one.enter(transaction.atomic())
+    with pytest.raises(LockLost), fenced() as old:
+        with transaction.atomic():
+            old.verify()
+            end_session(old)
+            assert other.enter(advisory_lock_or_skip(AGENT, 42, shared=shared)) is False
+            with pytest.raises(LockTimeout):
+                other.enter(advisory_lock(AGENT, 42, shared=shared, timeout=0.02))
+            with pytest.raises(LockTimeout):
+                other.enter(advisory_locks([(AGENT, 41), (AGENT, 42)], shared=shared, timeout=0.02))
+            waiting = later.start_entering(advisory_lock(AGENT, 42, shared=shared, timeout=PATIENCE))
+            until(lambda: ask("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+        waiting.result(PATIENCE)
+        with pytest.raises(LockLost):
+            verified(old)
+
+
+def test_without_a_timeout_the_next_one_waits_for_the_verified_transaction_as_long_as_it_takes(actor):
+    other = actor()
+    with pytest.raises(LockLost), fenced() as old:
+        with transaction.atomic():
+            old.verify()
+            end_session(old)
+            waiting = other.start_entering(fenced(timeout=None))
+            until(lambda: ask("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+            ask("SELECT pg_sleep(0.1)")
+            assert not waiting.done()
+        waiting.result(PATIENCE)
 
 
 def test_who_shares_and_verifies_keeps_out_who_wants_it_alone(actor):
@@ -76,6 +117,19 @@ def test_a_holder_that_was_ended_unnoticed_is_refused_though_somebody_has_the_ke
         other.enter(advisory_lock(AGENT, 42))
         with pytest.raises(LockLost):
             verified(old)
+
+
+def test_a_standby_that_never_heard_of_an_epoch_comes_out_above_it():
+    """The old primary went on to another timeline and gave tokens there; a standby that lagged is promoted further."""
+    with fenced() as before:
+        pass
+    do("UPDATE locks_epoch SET timeline = timeline - 1, epoch = epoch - 1")
+    with fenced() as told:
+        pass
+    do("UPDATE locks_epoch SET timeline = timeline - 2, epoch = epoch - 1")
+    with fenced() as later:
+        assert before.fence < told.fence < later.fence
+        assert later.fence >> 40 > told.fence >> 40
 
 
 @pytest.mark.parametrize("now_on", [0, 7])

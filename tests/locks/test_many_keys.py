@@ -58,6 +58,14 @@ def test_no_keys_are_no_statement():
         assert entered
 
 
+@pytest.mark.parametrize("wrong", [1, "ab", None, (1,), (1, 2, 3)])
+@pytest.mark.parametrize("ask", [advisory_locks, advisory_locks_or_skip])
+def test_what_is_neither_a_key_nor_a_pair_is_refused_by_what_it_is(ask, wrong):
+    with pytest.raises(TypeError) as refused:
+        ask([(AGENT, 1), wrong])
+    assert str(refused.value) == f"each of several keys is a LockKey or a pair (namespace, key), not {wrong!r}"
+
+
 @pytest.mark.parametrize("busy", [(AGENT, 1), (AGENT, 3), (SESSION, "name")])
 def test_all_or_none(other, busy):
     other.enter(advisory_lock(*busy))

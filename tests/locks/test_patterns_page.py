@@ -11,11 +11,12 @@ from django.utils import timezone
 import locks
 from locks import migrating
 from locks.conf import Conf
-from locks.dedicated import close_kept
+from locks.dedicated import close_kept, connections_for
 from tests.agents.rows import make_agent, make_command, make_host, make_turn
 from tests.bench.wire import TRACEABLE
 from tests.locks.actors import PATIENCE, until_waiting
 from tests.locks.patterns_page import PATTERNS, ROW, TEXT, Claim, claims, counted, examples
+from tests.locks.test_async import run
 
 CALLS = {
     "1 Narrow write": lambda page, rows: page.spend(rows.agent, 1) is None,
@@ -64,12 +65,34 @@ def test_a_call_costs_what_its_section_says(pattern, rows):
 
 
 @counting
-def test_a_fenced_lock_without_a_kept_connection_costs_a_new_one_and_one_statement_more(rows):
+def test_a_fenced_lock_without_a_kept_connection_costs_a_new_one_and_no_statement_more(rows):
     kept = bill_of("9 Fenced session lock", rows)
     close_kept()
     new = bill_of("9 Fenced session lock", rows)
     assert (kept.opened, new.opened) == (0, 1)
-    assert new.costs == (kept.statements + 1, kept.flushes + 1, kept.connections)
+    assert new.costs == kept.costs
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_takes_a_new_connection_for_each_fenced_lock():
+    async def twice():
+        for _ in range(2):
+            async with locks.advisory_lock(locks.LockNamespace.CYCLE, 1, scope="session") as lock:
+                pids.append(lock.raw.info.backend_pid)
+
+    pids = []
+    run(twice())
+    assert len(set(pids)) == 2
+    assert len(connections_for("default")) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_entering_a_fenced_lock_is_one_commit_that_waits_for_the_disk():
+    two = [(locks.LockNamespace.CYCLE, number) for number in range(2)]
+    with locks.advisory_locks(two, scope="session") as lock, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(DISTINCT xmin::text) FROM locks_fence WHERE token = %s", [lock.fence])
+        assert cursor.fetchone() == (2, 1)
+        assert lock.raw.execute("SHOW synchronous_commit").fetchone() == ("on",)
 
 
 @counting
@@ -103,6 +126,7 @@ def test_the_table_names_the_sections_in_their_order_with_their_costs():
 def test_the_limits_that_are_named_are_those_in_force():
     assert "beyond a thousand keys" in TEXT and Conf().most_keys == 1000
     assert "asks twice a second" in TEXT and migrating._TRY_EVERY == 1 / 2
+    assert "eight such connections at once" in TEXT and Conf().sessions == 8
 
 
 def test_every_pattern_is_counted():

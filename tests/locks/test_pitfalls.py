@@ -1,4 +1,4 @@
-"""``docs/locks-pitfalls.md`` names tests that there are, and every fact that is pinned."""
+"""``docs/locks-pitfalls.md`` names tests that there are: of each row one that holds its answer, and every pinned fact."""
 
 import re
 
@@ -16,6 +16,9 @@ def _tests(pattern):
     return {name for path in ROOT.glob(pattern) for name in _TEST.findall(path.read_text())}
 
 
+FACTS = _tests("tests/locks/test_postgres_facts*.py")
+
+
 def test_the_table_is_long():
     assert len(ROWS) > 25
 
@@ -29,9 +32,14 @@ def test_a_row_says_what_goes_wrong_what_is_done_and_what_holds_it(row):
     assert re.fullmatch(r"`test_\w+`(, `test_\w+`)*", tests)
 
 
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2:50])
+def test_a_row_names_a_test_that_holds_its_answer_and_not_the_fact_alone(row):
+    assert set(re.findall(r"`(test_\w+)`", row)) - FACTS
+
+
 def test_every_test_that_is_named_exists():
     assert NAMED - _tests("tests/**/test_*.py") == set()
 
 
 def test_every_fact_that_is_pinned_is_named():
-    assert _tests("tests/locks/test_postgres_facts*.py") - NAMED == set()
+    assert set() == FACTS - NAMED

@@ -1,9 +1,10 @@
 """Waiting well: who held it, how many may wait, when a poller's patience begins, and how full the server is."""
 
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 
 from locks import (
     LockKey,
@@ -17,6 +18,8 @@ from locks import (
 from locks.skips import streaks
 from locks.waiters import _asking
 from tests.locks.actors import PATIENCE, ask, until, until_waiting
+from tests.locks.actors import advisory_locks as counted
+from tests.races.meeting import asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGENT = LockNamespace.AGENT
@@ -134,23 +137,88 @@ class TestStarving:
                     assert entered is False
         assert not streaks._lengths
 
-    def test_mutant_a_poller_that_never_waits_gets_nothing_while_others_queue(self, actor, holder):
-        """A try fails as long as anybody is queued: 539 to 0 was measured against three who wait."""
-        waiting = self._queue(actor)
-        got = []
+    def test_mutant_a_poller_that_never_waits_gets_nothing_while_others_take_turns(self, actor, holder):
+        """The queue hands the key on, so there is no moment to be quick in: 539 to 0 was measured against three."""
+        inside, other, got = holder, actor(), []
+        waiting = self._queue(other)
         for _ in range(10):
-            with transaction.atomic(), advisory_lock_or_skip(AGENT, 42) as entered:
-                got.append(entered)
+            inside.leave()
+            got.append(self._poll())
+            waiting.result(PATIENCE)
+            inside, other = other, inside
+            waiting = self._queue(other)
+        inside.leave()
+        waiting.result(PATIENCE)
+        other.leave()
+        assert not any(got)
+        assert self._poll(), "free, and nobody is queued"
+
+    def test_a_poller_that_waits_has_its_turn_among_others_who_take_turns(self, actor, holder):
+        poller, other = actor(), actor()
+        waiting = self._queue(other)
+        assert [poller.do(self._poll, STARVING) for _ in range(2)] == [False, False]
+        third = poller.start(self._poll, STARVING)
+        until_waiting(poller)
         holder.leave()
         waiting.result(PATIENCE)
-        assert not any(got)
+        again = self._queue(holder)
+        other.leave()
+        assert third.result(PATIENCE) is True
+        again.result(PATIENCE)
 
-    def _queue(self, actor):
-        other = actor()
+    def _poll(self, starving=None):
+        with transaction.atomic(), advisory_lock_or_skip(AGENT, 42, starving=starving) as entered:
+            return entered
+
+    def _queue(self, other):
         other.enter(transaction.atomic())
         waiting = other.start_entering(advisory_lock(AGENT, 42, timeout=PATIENCE))
         until_waiting(other)
         return waiting
+
+
+class TestCancelled:
+    """What ends a statement from outside is no answer to the question whether the key is busy."""
+
+    @pytest.mark.parametrize("scope", ["transaction", "session"])
+    def test_a_skip_that_is_cancelled_raises_and_its_block_does_not_run(self, actor, scope):
+        """The key is free; but what notes its name has to wait for somebody who never ends."""
+        poller = actor()
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE locks_name IN ACCESS EXCLUSIVE MODE")
+            skipping = poller.start(_skip, scope)
+            self._cancel("relation")
+            self._assert_it_was_cancelled(skipping)
+        until(lambda: counted() == 0)
+        assert poller.do(_skip, scope) is True
+
+    @pytest.mark.parametrize("scope", ["transaction", "session"])
+    def test_one_that_waits_because_it_starves_too(self, actor, holder, scope):
+        at_once = Starving(after=0, waits=timedelta(seconds=PATIENCE))
+        poller = actor()
+        skipping = poller.start(_skip, scope, 42, at_once)
+        self._cancel("advisory")
+        self._assert_it_was_cancelled(skipping)
+        holder.leave()
+        until(lambda: counted() == 0)
+        assert not streaks._lengths
+
+    def _cancel(self, waiting_for):
+        waits = "SELECT pid FROM pg_locks WHERE NOT granted AND locktype = %s"
+        (pid,) = until(lambda: asked(waits, waiting_for))[0]
+        ask("SELECT pg_cancel_backend(%s)", [pid])
+
+    def _assert_it_was_cancelled(self, skipping):
+        with pytest.raises(OperationalError) as caught:
+            skipping.result(PATIENCE)
+        assert caught.value.__cause__.sqlstate == "57014"
+
+
+def _skip(scope, key="a name", starving=None):
+    with ExitStack() as stack:
+        if scope == "transaction":
+            stack.enter_context(transaction.atomic())
+        return stack.enter_context(advisory_lock_or_skip(AGENT, key, scope=scope, starving=starving))
 
 
 def test_the_refusal_of_one_key_leaves_the_transaction_usable(holder):

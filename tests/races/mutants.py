@@ -36,6 +36,9 @@ def one_lock_for_all(key):
     return [("agents_record", _LOCK, _LOCK.replace("lock_id,", f"({key.id})::bigint,"))]
 
 
+# Who verified a lock keeps nobody out.
+NOT_HELD_TO_THE_COMMIT = [("locks_verify", "PERFORM pg_advisory_xact_lock_shared(", "PERFORM concat(")]
+
 # Lets the triggers rest, until the message ends, that refuse to empty what is append-only.
 _LET_EMPTY = (
     "SELECT set_config('pgtrigger.ignore', array_agg(tgname)::text, true) FROM pg_trigger "

@@ -19,6 +19,7 @@ from locks import LockLost, LockNamespace, advisory_lock
 from locks.testing import Scene, lose_connection, step
 from tests.races.exploring import COMMIT, LOCK, RECORD, agent_of_session, explored, found_wrong, fresh, only_this_run
 from tests.races.hooks import Session
+from tests.races.mutants import NOT_HELD_TO_THE_COMMIT, rewritten
 
 GONE = (("X-Headspace-Process", f"999999999 1 {process_place()}"),)
 STOPS = (LOCK, RECORD, COMMIT)
@@ -123,13 +124,15 @@ def test_mutant_in_some_order_it_is_sent_to_an_agent_that_was_reaped(scene, send
         explored(*scene(sender))
 
 
-LOSING_MUTANTS = {
-    "without verify, and nobody asks for the row": Sender(verifies=False, keeps_the_row=False),
-    "the row is not kept until the commit": Sender(keeps_the_row=False),
-}
+def test_without_keeping_the_row_the_guard_of_the_verified_lock_keeps_the_reaper_out(scene):
+    explored(*scene(Sender(keeps_the_row=False), loses=True))
 
 
-@pytest.mark.parametrize("sender", LOSING_MUTANTS.values(), ids=LOSING_MUTANTS)
-def test_mutant_where_the_lock_is_lost_it_is_sent_to_an_agent_that_was_reaped(scene, sender):
+def test_mutant_without_verify_and_without_the_row_it_is_sent_to_an_agent_that_was_reaped(scene):
     with found_wrong("it was sent to an agent that has ended"):
-        explored(*scene(sender, loses=True))
+        explored(*scene(Sender(verifies=False, keeps_the_row=False), loses=True))
+
+
+def test_mutant_without_the_guard_and_without_the_row_it_is_sent_to_an_agent_that_was_reaped(scene):
+    with rewritten(NOT_HELD_TO_THE_COMMIT), found_wrong("it was sent to an agent that has ended"):
+        explored(*scene(Sender(keeps_the_row=False), loses=True))

@@ -21,7 +21,7 @@ KEY = LockKey(LockNamespace.AGENT, 10)
 PATIENCE = 0.002
 TRIES = 400
 AT_MOST = 4000
-"""Tries until the moment has come; it came in one of three to ten."""
+"""Tries until the moment has come; it came in every second or third."""
 _ERROR = "WHEN lock_not_available THEN"
 _FOUND = "IF locks_granted(lock_id, pg_backend_pid()) THEN PERFORM nextval('found_granted'); END IF;"
 NOTED = [("locks_wait_session", _ERROR, f"{_ERROR} {_FOUND}")]
@@ -89,7 +89,6 @@ def test_what_was_granted_when_the_timeout_fired_is_entered_and_a_refusal_leaves
             if found and refused and number >= TRIES:
                 break
     assert refused > 0
-    print("RATE", number, refused, found)
     assert found > 0, "the moment did not come: no timeout fired while the lock was granted"
     wait_until(lambda: not locks_left())
 

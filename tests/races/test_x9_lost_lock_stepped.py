@@ -11,10 +11,9 @@ from locks import LockLost, LockNamespace, advisory_lock
 from locks.fenced import FencedLock
 from locks.testing import Scene, lose_connection, step
 from tests.races.exploring import COMMIT, explored, found_wrong
-from tests.races.mutants import replaced, rewritten
+from tests.races.mutants import NOT_HELD_TO_THE_COMMIT, replaced, rewritten
 
 VERIFY, WRITE = "SELECT locks_verify(", "UPDATE x9"
-NOT_HELD_TO_THE_COMMIT = [("locks_newest", "FOR NO KEY UPDATE", "")]
 
 
 class Stage:
