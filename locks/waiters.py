@@ -2,15 +2,15 @@
 
 import os
 import threading
-from collections import Counter
+from weakref import WeakSet
 
 from locks.asks import Ask
 from locks.conf import conf
 
 # Entered again where the garbage collector comes in between, and ends a section that somebody dropped.
 _mutex = threading.RLock()
-# A database and a lock's id → who asks.
-_asking: Counter[tuple[str, int]] = Counter()
+# A database and a lock's id → who asks; weakly, so that one who was interrupted asks no longer than it lives.
+_asking: dict[tuple[str, int], "WeakSet[Admission]"] = {}
 
 
 class Admission:
@@ -19,32 +19,39 @@ class Admission:
     Who finds the key free counts as well while it asks: nobody knows before.
     """
 
-    __slots__ = ("_ask", "_places")
+    __slots__ = ("__weakref__", "_ask")
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._places: list[tuple[str, int]] = []
 
     def __enter__(self) -> int | None:
         if self._ask.patience_ms == 0:
             return 0
-        places = [(self._ask.using, key.id) for key in self._ask.keys]
         most = conf().waiters
         with _mutex:
-            if any(_asking[place] >= most for place in places):
+            if any(len(_asking.get(place, ())) >= most for place in self._places):
                 return 0
-            # First noted, then counted: an error in between is no waiter for ever.
-            self._places = places
-            _asking.update(places)
+            for place in self._places:
+                _asking.setdefault(place, WeakSet()).add(self)
         return self._ask.patience_ms
 
     def __exit__(self, *error: object) -> None:
         with _mutex:
-            places, self._places = self._places, []
-            for place in places:
-                _asking[place] -= 1
-                if _asking[place] <= 0:
-                    del _asking[place]
+            for place in self._places:
+                if others := _asking.get(place):
+                    others.discard(self)
+                if not others:
+                    _asking.pop(place, None)
+
+    @property
+    def _places(self) -> list[tuple[str, int]]:
+        return [(self._ask.using, key.id) for key in self._ask.keys]
+
+
+def waiting() -> int:
+    """Return how many ask for a key, or wait for it, in this process now; who asks for many keys counts for each."""
+    with _mutex:
+        return sum(map(len, _asking.values()))
 
 
 def _forget() -> None:

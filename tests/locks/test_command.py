@@ -157,11 +157,11 @@ def test_another_database_can_be_looked_at():
 def test_keys_of_another_database_have_names_of_their_own(monkeypatch):
     monkeypatch.setattr("locks.monitor._resolvers", {})
     name_keys(AGENT, lambda keys: dict.fromkeys(keys, "this one"))
-    with django_database(_url(connection.settings_dict["NAME"])) as alias:
-        with transaction.atomic(), advisory_lock(AGENT, 42):
-            assert ("this one" in _output(), "this one" in _output("--database", alias)) == (True, False)
-            name_keys(AGENT, lambda keys: dict.fromkeys(keys, "that one"), using=alias)
-            assert ("that one" in _output(), "that one" in _output("--database", alias)) == (False, True)
+    url = _url(connection.settings_dict["NAME"])
+    with django_database(url) as alias, transaction.atomic(), advisory_lock(AGENT, 42):
+        assert ("this one" in _output(), "this one" in _output("--database", alias)) == (True, False)
+        name_keys(AGENT, lambda keys: dict.fromkeys(keys, "that one"), using=alias)
+        assert ("that one" in _output(), "that one" in _output("--database", alias)) == (False, True)
 
 
 def test_a_database_that_is_none_is_refused():

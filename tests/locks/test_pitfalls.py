@@ -1,4 +1,4 @@
-"""``docs/locks-pitfalls.md`` names tests that there are: of each row one that holds its answer, and every pinned fact."""
+"""``docs/locks-pitfalls.md`` names tests that there are, in each row one of its answer, and every pinned fact."""
 
 import re
 

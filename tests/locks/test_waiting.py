@@ -16,7 +16,7 @@ from locks import (
     labelled,
 )
 from locks.skips import streaks
-from locks.waiters import _asking
+from locks.waiters import waiting as counted_waiting
 from tests.locks.actors import PATIENCE, ask, until, until_waiting
 from tests.locks.actors import advisory_locks as counted
 from tests.races.meeting import asked
@@ -108,7 +108,7 @@ class TestWaiters:
             advisory_lock(AGENT, 42, timeout=0.01).__enter__()
         with transaction.atomic(), advisory_lock(AGENT, 43):
             pass
-        assert not _asking
+        assert counted_waiting() == 0
 
 
 class TestStarving:
