@@ -22,6 +22,7 @@ SESSION = {
     "idle_session_timeout": ("7s", "0"),
     "statement_timeout": ("8s", "0"),
     "lock_timeout": ("9s", "0"),
+    "transaction_timeout": ("94s", "0"),
     "default_transaction_isolation": ("serializable", "read committed"),
     "default_transaction_read_only": ("on", "off"),
     "transaction_isolation": (None, "read committed"),

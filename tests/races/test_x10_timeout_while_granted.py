@@ -25,7 +25,7 @@ AT_MOST = 4000
 _ERROR = "WHEN lock_not_available THEN"
 _FOUND = "IF locks_granted(lock_id, pg_backend_pid()) THEN PERFORM nextval('found_granted'); END IF;"
 NOTED = [("locks_wait_session", _ERROR, f"{_ERROR} {_FOUND}")]
-NO_SECOND_LOOK = [("locks_wait_session", "IF NOT locks_granted(lock_id, pg_backend_pid()) THEN", "IF true THEN")]
+NO_SECOND_LOOK = [("locks_wait_session", "IF NOT (locks_granted(", "IF true OR NOT (locks_granted(")]
 NOTHING_GIVEN_BACK = [("locks_ask_session", "PERFORM pg_advisory_unlock_all();", "")]
 LEFT = """
     SELECT count(*) FROM pg_locks
