@@ -64,7 +64,7 @@ BEGIN
         holders := CASE WHEN detail LIKE '[%' THEN detail::jsonb ELSE locks_holders(lock_id) END;
     END IF;
     RETURN jsonb_build_object('refusal', refusal, 'refused', refused, 'holders', holders,
-        'waited_ms', (date_part('epoch', clock_timestamp() - began) * 1000)::integer);
+        'waited_ms', coalesce((date_part('epoch', clock_timestamp() - began) * 1000)::integer, 0));
 END
 $body$;
 

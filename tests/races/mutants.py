@@ -27,7 +27,7 @@ BLIND_RECORD = [("agents_record", _KEYS, "false")]
 NO_CONFLICT = [("agents_record", _CONFLICT, ""), ("agents_store", _CONFLICT, "")]
 NO_INBOX_CHECK = [("agents_record", "IF token IS NOT NULL AND agents_waiting(", "IF false AND agents_waiting(")]
 READ_BEFORE_THE_LOCK = [("agents_record", _READ_LOCKED, ""), ("agents_record", _LOCK, f"{_READ} {_LOCK}")]
-_TRY = "granted := pg_catalog.pg_try_advisory_xact_lock(lock_id);"
+_TRY = "ELSE pg_catalog.pg_try_advisory_xact_lock(lock_id) END"
 NOT_THE_TRANSACTIONS = [("locks_take", _TRY, _TRY.replace("_xact", ""))]
 
 

@@ -1,7 +1,7 @@
 """X14: keys beyond 31 bits, negative ones, equal ones of two namespaces: locks of their own, shown as they are."""
 
 import pytest
-from django.db import transaction
+from django.db import DataError, transaction
 
 from locks import LockKey, LockNamespace, advisory_lock, advisory_lock_or_skip
 from locks.monitor import snapshot
@@ -78,6 +78,7 @@ def test_mutant_that_reads_the_servers_numbers_without_their_sign_shows_another_
     # One of the two has a negative number in the server.
     assert LockKey(AGENT, 7).id * LockKey(AGENT, -7).id < 0
 
-    with pytest.raises(AssertionError, match="shown as another"):
+    # The number is no key any more, or it is another one's.
+    with pytest.raises((AssertionError, DataError)):
         for key in (7, -7):
             _it_is_shown_as_it_was_taken(key)
