@@ -16,6 +16,7 @@ Cost: one statement, one flush, with or without a timeout, for one key or many.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,10 +100,20 @@ async def aenter(ask: Ask) -> Entry:
     A wait there cannot be cancelled, and others who need that thread wait with it. What a cancelled wait was granted
     goes with the transaction; its section is left at once.
     """
-    taking = asyncio.ensure_future(sync_to_async(take)(ask, is_block=True))
+    is_given_up = threading.Event()
+
+    def taking_for_somebody() -> Taken:
+        taken = take(ask, is_block=True)
+        # Here, before the thread does what is asked of it next: that may be the same key.
+        if is_given_up.is_set():
+            taken.leave()
+        return taken
+
+    taking = asyncio.ensure_future(sync_to_async(taking_for_somebody)())
     try:
         return Entry(ask, await asyncio.shield(taking))
     except asyncio.CancelledError:
+        is_given_up.set()
         taking.add_done_callback(_leave)
         raise
 
