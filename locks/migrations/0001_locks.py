@@ -5,11 +5,10 @@ What other code may call
         Take the lock until the transaction (or the savepoint that it was taken in) ends, then go on; statements after
         it in the same function see what was committed while it waited. Taking what is held already returns at once.
         ``patience_ms``: 0 never waits, NULL leaves the session's own ``lock_timeout`` in charge. ``shared`` (false
-        where it is left out) lets others in who ask shared. Returns the milliseconds that it waited, NULL where the transaction
-        held it already. Raises 55P03
-        (busy for longer than the patience; the detail names the holders as JSON), 40P01 (deadlock), 25000 (isolation
-        above READ COMMITTED), LK005 (on a standby), LK001 (a higher namespace waited for under a lower one), LK002
-        (held shared, asked for alone).
+        where it is left out) lets others in who ask shared. Returns the milliseconds that it waited, NULL where the
+        transaction held it already. Raises 55P03 (busy for longer than the patience; the detail names the holders as
+        JSON), 40P01 (deadlock), 25000 (isolation above READ COMMITTED), LK005 (on a standby), LK001 (a higher namespace
+        waited for under a lower one), LK002 (held shared, asked for alone).
     locks_holds(lock_id bigint) RETURNS boolean
         Whether this transaction holds it, by its own account.
     Python's own way, with answers instead of errors and with many keys: ``0003_asks.py``.
@@ -68,18 +67,24 @@ LANGUAGE sql VOLATILE AS $body$
                    AND pg_catalog.pg_advisory_unlock(locks_guard(lock_id, namespace), -2))
 $body$;
 
+-- The guard is had in a subtransaction and given back with it: kept, it would keep out others who share the lock.
 CREATE FUNCTION locks_await_clear(lock_id bigint, namespace integer, patience_ms integer, shared boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $body$
 BEGIN
-    IF NOT locks_is_clear(lock_id, namespace, shared) THEN
-        IF patience_ms IS NOT NULL THEN
-            PERFORM pg_catalog.set_config('lock_timeout', greatest(1, patience_ms)::text, true);
-        END IF;
-        PERFORM pg_catalog.pg_advisory_xact_lock(locks_guard(lock_id, namespace), -1);
-        IF NOT shared THEN
-            PERFORM pg_catalog.pg_advisory_xact_lock(locks_guard(lock_id, namespace), -2);
-        END IF;
+    IF locks_is_clear(lock_id, namespace, shared) THEN
+        RETURN;
     END IF;
+    IF patience_ms IS NOT NULL THEN
+        PERFORM pg_catalog.set_config('lock_timeout', greatest(1, patience_ms)::text, true);
+    END IF;
+    PERFORM pg_catalog.pg_advisory_xact_lock(locks_guard(lock_id, namespace), -1);
+    IF NOT shared THEN
+        PERFORM pg_catalog.pg_advisory_xact_lock(locks_guard(lock_id, namespace), -2);
+    END IF;
+    RAISE EXCEPTION 'clear' USING ERRCODE = 'LK000';
+EXCEPTION
+    WHEN SQLSTATE 'LK000' THEN
+        RETURN;
 END
 $body$;
 

@@ -77,6 +77,26 @@ def test_nobody_in_transaction_scope_is_let_in_before_the_verified_transaction_i
             verified(old)
 
 
+@pytest.mark.parametrize("scope", ["transaction", "session"])
+def test_those_who_share_are_let_in_together_after_the_verified_transaction(actor, scope):
+    """Who waited for it must not keep the guard: the second one would wait for the first one's transaction."""
+    sharers = [actor(), actor()]
+    with pytest.raises(LockLost), fenced() as old:
+        with transaction.atomic():
+            old.verify()
+            end_session(old)
+            waiting = [_sharing(one, scope) for one in sharers]
+            until(lambda: ask("SELECT count(*) FROM pg_locks WHERE NOT granted") == 2)
+        for one in waiting:
+            one.result(PATIENCE)
+
+
+def _sharing(one, scope):
+    if scope == "transaction":
+        one.enter(transaction.atomic())
+    return one.start_entering(advisory_lock(AGENT, 42, scope=scope, shared=True, timeout=PATIENCE / 2))
+
+
 def test_without_a_timeout_the_next_one_waits_for_the_verified_transaction_as_long_as_it_takes(actor):
     other = actor()
     with pytest.raises(LockLost), fenced() as old:
