@@ -44,7 +44,7 @@ from locks.keys import LockKey
 from locks.notes import loss, note_hold, note_refusal, note_wait
 from locks.sections import begin_block, end_block, refuse_from_inside
 from locks.transactional import HeldLock, require_transaction
-from locks.translation import busy, refusal, translated
+from locks.translation import refused, translated
 from locks.waiters import Admission
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def enter(ask: Ask) -> Entry:
     if row[0] is not None:
         # A refusal gave everything back.
         ours.give_back(raw)
-        raise _refused(ask, row)
+        raise refused(ask, Answer.of_row(row))
     try:
         return _entered(ask, raw, row)
     except BaseException:
@@ -202,7 +202,7 @@ async def aenter(ask: Ask) -> Entry:
             cursor = await raw.execute(ASK_SESSION, ask.parameters(_left(patience_ms, deadline)))
             row = await cursor.fetchone() or (None,)
             if row[0] is not None:
-                raise _refused(ask, row)
+                raise refused(ask, Answer.of_row(row))
             return _entered(ask, raw, row)
         except BaseException:
             _close(raw)
@@ -241,14 +241,6 @@ def _translated(ask: Ask) -> Iterator[None]:
 def _entered(ask: Ask, raw: Raw, row: Sequence[Any]) -> Entry:
     note_wait(ask.keys, Answer.of_row(row).waited, ask.using)
     return Entry(ask, raw, int(row[-1]))
-
-
-def _refused(ask: Ask, row: Sequence[Any]) -> Exception:
-    answer = Answer.of_row(row)
-    key = ask.keys[answer.refused - 1]
-    if answer.is_busy:
-        return busy(key, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
-    return refusal(str(answer.refusal), key)
 
 
 def _refuse_inside_transaction(ask: Ask) -> None:

@@ -31,7 +31,7 @@ from locks.errors import NotInTransaction
 from locks.keys import LockKey
 from locks.notes import loss, note_hold, note_wait
 from locks.sections import Block, Sections, begin_block, end_block, refuse_from_inside, sections_of
-from locks.translation import busy, refusal, translated, translation
+from locks.translation import refused, translated, translation
 from locks.waiters import Admission
 
 _HOLDS = "SELECT locks_holds(id) FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked(id, place) ORDER BY place"
@@ -61,9 +61,7 @@ class HeldLock:
         ids = [str(key.id) for key in self.keys]
         asked = translated(self.key, self.using, time.monotonic())
         with asked, connections[self.using].cursor() as cursor:
-            cursor.execute(
-                "SELECT locks_holds(id) FROM unnest(%s::bigint[]) WITH ORDINALITY AS t(id, n) ORDER BY n", [ids]
-            )
+            cursor.execute(_HOLDS, [ids])
             return [held for (held,) in cursor.fetchall()]
 
 
@@ -136,7 +134,7 @@ def take(ask: Ask, *, is_block: bool = False) -> Taken:
     with sections.mutex, Admission(ask) as patience_ms:
         answer = _asked(connection, ask, patience_ms, sections)
         if answer.refusal:
-            raise _refused(ask, answer)
+            raise refused(ask, answer)
         section = sections.enter(ask.keys, answer.again, answer.began_at, None if is_block else connection)
     note_wait(ask.keys, answer.waited, ask.using)
     _note_the_end(connection, ask)
@@ -161,13 +159,6 @@ def _asked(connection: BaseDatabaseWrapper, ask: Ask, patience_ms: int | None, s
             raise ours from error
         raise
     return Answer.read(text)
-
-
-def _refused(ask: Ask, answer: Answer) -> Exception:
-    key = ask.keys[answer.refused - 1]
-    if answer.is_busy:
-        return busy(key, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
-    return refusal(str(answer.refusal), key)
 
 
 def _note_the_end(connection: BaseDatabaseWrapper, ask: Ask) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
+from locks.asks import Answer, Ask
 from locks.errors import (
     BUDGET,
     BUSY,
@@ -103,6 +104,14 @@ def translation(error: Error, key: LockKey, using: str, began: float) -> Advisor
     if connection_ended(error) or _closed(using):
         return loss(key, using)
     return None
+
+
+def refused(ask: Ask, answer: Answer) -> AdvisoryLockError:
+    """Return our error for an answer that is a refusal; that a key was busy is remembered."""
+    key = ask.keys[answer.refused - 1]
+    if answer.is_busy:
+        return busy(key, answer.waited, answer.holders, ask.using, is_skip=ask.is_skipping)
+    return refusal(str(answer.refusal), key)
 
 
 def busy(
